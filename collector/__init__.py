@@ -1,0 +1,1 @@
+"""The OpenTelemetry collector: receives, normalises, redacts, journals, loads and serves."""

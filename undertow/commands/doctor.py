@@ -1,0 +1,128 @@
+"""`undertow doctor`: what is ready, what is not, and what to do about it."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from undertow.config import Settings
+
+_ENOUGH_DISK_BYTES = 2 * 2**30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: what was looked at, whether it is well, what was found, what to do."""
+
+    check: str
+    ok: bool
+    found: str
+    advice: str = ""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
+def doctor(as_json: bool) -> None:
+    """Check ports, store, model and disk, and say what to do; exit code 3 when something needs doing."""
+    from undertow.config import load_settings
+
+    settings = load_settings().settings
+    findings = [finding for check in CHECKS for finding in check(settings)]
+    if as_json:
+        import json
+
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            mark = "ok  " if finding.ok else "FIX "
+            click.echo(
+                f"{mark} {finding.check}: {finding.found}" + (f"\n     {finding.advice}" if finding.advice else "")
+            )
+    if not all(finding.ok for finding in findings):
+        raise click.exceptions.Exit(3)
+
+
+def check_ports(settings: Settings) -> Iterator[Finding]:
+    """Each port is free, or held by this data folder's own collector."""
+    from undertow.store import endpoint
+
+    live = endpoint.find(settings.data_dir)
+    if live:
+        yield Finding(
+            "collector", True, f"running as process {live.pid}: {live.http_url}, {live.grpc_url}, {live.store_url}"
+        )
+    doors = {
+        "collector.grpc_port": (settings.collector.host, settings.collector.grpc_port),
+        "collector.http_port": (settings.collector.host, settings.collector.http_port),
+        "store.port": (settings.collector.host, settings.store.port),
+        "dashboard.port": (settings.dashboard.host, settings.dashboard.port),
+    }
+    for name, (host, port) in doors.items():
+        if live and name != "dashboard.port":
+            continue
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            taken = probe.connect_ex((host, port)) == 0
+        advice = (
+            f"stop that process or set another {name} (UNDERTOW_{name.upper().replace('.', '__')})" if taken else ""
+        )
+        yield Finding(name, not taken, f"{host}:{port} is {'in use' if taken else 'free'}", advice)
+
+
+def check_store(settings: Settings) -> Iterator[Finding]:
+    """The store opens, and holds something."""
+    from undertow.errors import UndertowError
+    from undertow.store import open_store
+
+    try:
+        with open_store(settings=settings) as store:
+            counts = store.query(
+                "SELECT (SELECT count(*) FROM spans) AS spans, (SELECT count(*) FROM interactions) AS interactions,"
+                " (SELECT count(*) FROM interactions WHERE content_state = 'none') AS without_content"
+            ).to_pylist()[0]
+    except UndertowError as error:
+        yield Finding("store", False, str(error))
+        return
+    yield Finding("store", True, f"{store.url}: {counts['spans']} spans, {counts['interactions']} model calls")
+    if counts["without_content"]:
+        yield Finding(
+            "content",
+            False,
+            f"{counts['without_content']} of {counts['interactions']} model calls carry no text",
+            "switch on content capture in the instrumentation: see the README, section 'Send your own traffic'",
+        )
+
+
+def check_model(settings: Settings) -> Iterator[Finding]:
+    """The embedder can be loaded without a network."""
+    from undertow.errors import UndertowError
+
+    if importlib.util.find_spec("onnxruntime") is None:
+        yield Finding("model", False, "onnxruntime is not installed", "run `make setup`")
+        return
+    from undertow.embedding import load_embedder
+
+    try:
+        name = load_embedder(settings.embedding.model, models_dir=settings.models_dir).name
+    except UndertowError as error:
+        yield Finding("model", False, str(error))
+        return
+    yield Finding("model", True, name)
+
+
+def check_disk(settings: Settings) -> Iterator[Finding]:
+    """There is room to write where the data goes."""
+    folder = next(path for path in (settings.data_dir, *settings.data_dir.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    advice = "" if free >= _ENOUGH_DISK_BYTES else "free some space, or set another data_dir (UNDERTOW_DATA_DIR)"
+    yield Finding("disk", not advice, f"{free / 2**30:.1f} GiB free at {folder}", advice)
+
+
+CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (check_ports, check_store, check_model, check_disk)

@@ -1,0 +1,305 @@
+"""Settings: frozen, read once at the edge, every value with its origin.
+
+Order of precedence: defaults < ``undertow.toml`` < ``UNDERTOW_*`` (nested with ``__``) < command line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from platformdirs import user_cache_path
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from undertow.errors import ConfigError
+
+ENV_PREFIX = "UNDERTOW_"
+FILE_NAME = "undertow.toml"
+MASK = "********"
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class StoreSettings(_Section):
+    """Where the store is and what its owner may use."""
+
+    url: str | None = Field(
+        default=None, description="Store URL; empty means a live collector, else the file in the data folder"
+    )
+    port: Port = Field(default=4319, description="Port of the store service (Arrow Flight)")
+    memory_limit: str = Field(default="2GB", description="Most memory that DuckDB may use")
+    threads: int = Field(default=2, ge=1, description="Threads that DuckDB may use")
+    query_timeout_s: float = Field(default=60.0, gt=0, description="A reader's query is interrupted after this time")
+
+
+class CollectorSettings(_Section):
+    """The doors of the collector and their limits."""
+
+    host: str = Field(default="127.0.0.1", description="Address that every door listens on")
+    grpc_port: Port = Field(default=4317, description="OTLP over gRPC")
+    http_port: Port = Field(default=4318, description="OTLP over HTTP, feedback, changes, health, metrics")
+    max_body_bytes: int = Field(default=64 * 2**20, gt=0, description="Largest body after decompression")
+    max_backlog_bytes: int = Field(
+        default=256 * 2**20, gt=0, description="Requests waiting for the journal, in bytes; beyond it: 429, 503"
+    )
+    max_journal_bytes: int = Field(
+        default=8 * 2**30, gt=0, description="Journal not yet loaded, in bytes; beyond it: 429, 503"
+    )
+    segment_bytes: int = Field(default=64 * 2**20, gt=0, description="Size at which a journal segment is closed")
+    load_interval_s: float = Field(default=0.5, gt=0, description="Time between two transactions of the loader")
+
+
+class RedactionSettings(_Section):
+    """What is taken out of every string before anything is durable."""
+
+    enabled: bool = Field(default=True, description="Redact personal data and credentials")
+    mode: str = Field(default="mask", pattern="^(mask|hash)$", description="mask: [EMAIL]; hash: [EMAIL:keyed hash]")
+    key: SecretStr | None = Field(default=None, description="Key of the keyed hash")
+    patterns: dict[str, str] = Field(
+        default_factory=dict, description="The user's own patterns: name = regular expression"
+    )
+
+
+class AuthSettings(_Section):
+    """Who may send, read and write."""
+
+    tokens: dict[str, list[str]] = Field(
+        default_factory=dict, description="token = [ingest, read, write]", json_schema_extra={"secret": True}
+    )
+
+
+class EmbeddingSettings(_Section):
+    """The model that turns texts into vectors."""
+
+    model: str | None = Field(
+        default=None, description="Empty: the default int8 ONNX model; st:NAME or st:/path: sentence-transformers"
+    )
+
+
+class AnalysisSettings(_Section):
+    """Windows and levels of the batch analysis."""
+
+    window: str = Field(default="24h", description="Length of the current window")
+    reference: str = Field(default="28d", description="Length of the reference window before it")
+    alpha: float = Field(default=0.05, gt=0, lt=1, description="False-alarm rate of a family of drift tests")
+    interval: str = Field(default="60s", description="Time between two scheduled runs of `undertow up`")
+
+
+class GroundednessSettings(_Section):
+    """The scorer of groundedness."""
+
+    scorer: str = Field(default="lexical", description="Name of the scorer")
+
+
+class CostSettings(_Section):
+    """Prices beyond the maintained price list."""
+
+    prices: dict[str, dict[str, float]] = Field(
+        default_factory=dict,
+        description="model = {input, output, cache_read, cache_write} in USD per million tokens",
+    )
+
+
+class DashboardSettings(_Section):
+    """The Streamlit app."""
+
+    port: Port = Field(default=8501, description="Port of the dashboard")
+    host: str = Field(default="127.0.0.1", description="Address of the dashboard")
+
+
+class Settings(_Section):
+    """All settings. Build it with :func:`load_settings`."""
+
+    data_dir: Path = Field(default=Path("undertow-data"), description="Folder of the store and the journal")
+    models_dir: Path = Field(
+        default_factory=lambda: user_cache_path("undertow") / "models", description="Folder of exported models"
+    )
+    timezone: str = Field(default="UTC", description="Time zone of day buckets")
+    store: StoreSettings = Field(default_factory=StoreSettings)
+    collector: CollectorSettings = Field(default_factory=CollectorSettings)
+    redaction: RedactionSettings = Field(default_factory=RedactionSettings)
+    auth: AuthSettings = Field(default_factory=AuthSettings)
+    embedding: EmbeddingSettings = Field(default_factory=EmbeddingSettings)
+    analysis: AnalysisSettings = Field(default_factory=AnalysisSettings)
+    groundedness: GroundednessSettings = Field(default_factory=GroundednessSettings)
+    cost: CostSettings = Field(default_factory=CostSettings)
+    dashboard: DashboardSettings = Field(default_factory=DashboardSettings)
+
+    @field_validator("data_dir", "models_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"unknown time zone {value!r}; use a name such as Europe/Berlin") from error
+        return value
+
+    @model_validator(mode="after")
+    def _token_off_loopback(self) -> Settings:
+        for name, host in (("collector.host", self.collector.host),):
+            if not is_loopback(host) and not self.auth.tokens:
+                raise ValueError(
+                    f"{name} = {host!r} is reachable from other machines: set auth.tokens (UNDERTOW_AUTH__TOKENS) first"
+                )
+        return self
+
+
+@dataclass(frozen=True)
+class LoadedSettings:
+    """Settings together with where each value came from."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+    def rows(self) -> Iterator[tuple[str, str, str, str]]:
+        """Yield (dotted name, value with secrets masked, origin, description)."""
+        for path, value, field in _leaves(self.settings):
+            extra = field.json_schema_extra
+            secret = isinstance(value, SecretStr) or (isinstance(extra, dict) and bool(extra.get("secret")))
+            shown = (MASK if value else "") if secret else "" if value is None else value
+            text = json.dumps(shown) if isinstance(shown, dict | list) else str(shown)
+            yield path, text, self.origins.get(path, "default"), field.description or ""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings(
+    flags: Mapping[str, Any] | None = None, *, env: Mapping[str, str] | None = None, folder: Path | None = None
+) -> LoadedSettings:
+    """Read all layers once.
+
+    Parameters
+    ----------
+    flags : mapping of dotted name to value, as given on the command line; ``None`` values are skipped.
+    env : environment, by default that of the process.
+    folder : where ``undertow.toml`` is looked for, by default the working folder.
+
+    Raises
+    ------
+    ConfigError
+        A name is unknown, a value malformed, or the combination unsafe.
+    """
+    env = os.environ if env is None else env
+    known = {path: field for path, _, field in _leaves(Settings())}
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    layers = (_from_file((folder or Path.cwd()) / FILE_NAME), _from_env(env), _from_flags(flags or {}))
+    for layer in layers:
+        for path, (value, origin) in layer.items():
+            target = path if path in known else next((k for k in known if path.startswith(k + ".")), None)
+            if target is None:
+                raise ConfigError(_unknown(path, origin, known))
+            if target == path:
+                values[path] = value
+            else:
+                values[target] = {**dict(values.get(target) or {}), path[len(target) + 1 :]: value}
+            origins[target] = origin
+    try:
+        return LoadedSettings(Settings.model_validate(_nest(values)), origins)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, origins)) from None
+
+
+def _leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value, field
+
+
+Layer = dict[str, tuple[Any, str]]
+
+
+def _from_file(path: Path) -> Layer:
+    if not path.is_file():
+        return {}
+    try:
+        tree = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+
+    def flatten(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+        for key, value in node.items():
+            if isinstance(value, dict):
+                yield from flatten(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", value
+
+    return {key: (value, FILE_NAME) for key, value in flatten(tree, "")}
+
+
+def _from_env(env: Mapping[str, str]) -> Layer:
+    layer: Layer = {}
+    for name, text in env.items():
+        if name.startswith(ENV_PREFIX):
+            path = name.removeprefix(ENV_PREFIX).lower().replace("__", ".")
+            layer[path] = (_parse(text), name)
+    return layer
+
+
+def _parse(text: str) -> Any:
+    """An object or list in JSON; everything else stays text and is coerced by its field."""
+    if text[:1] in "{[":
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _from_flags(flags: Mapping[str, Any]) -> Layer:
+    return {path: (value, "command line") for path, value in flags.items() if value is not None}
+
+
+def _nest(values: Mapping[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path, value in values.items():
+        *parents, last = path.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    return tree
+
+
+def _unknown(path: str, origin: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(path, known, n=1) or difflib.get_close_matches(path.replace("_", "."), known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else "; `undertow config` lists every setting"
+    return f"unknown setting {path!r} (from {origin}){hint}"
+
+
+def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
+    lines = []
+    for item in error.errors():
+        path = ".".join(str(part) for part in item["loc"])
+        origin = origins.get(path)
+        where = f"{path} (from {origin}): " if origin else f"{path}: " if path else ""
+        lines.append(where + item["msg"].removeprefix("Value error, "))
+    return "\n".join(lines)
