@@ -51,9 +51,8 @@ def root() -> None:
 def main() -> None:
     """Run the command line; exit codes: 0 well, 1 failure, 2 usage, 3 findings."""
     try:
-        root(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        code = root.main(standalone_mode=False)  # click returns the code of an Exit
+        sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

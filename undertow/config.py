@@ -214,10 +214,9 @@ def load_settings(
             target = path if path in known else next((k for k in known if path.startswith(k + ".")), None)
             if target is None:
                 raise ConfigError(_unknown(path, origin, known))
-            if target == path:
-                values[path] = value
-            else:
-                values[target] = {**dict(values.get(target) or {}), path[len(target) + 1 :]: value}
+            if target == path:  # a whole mapping takes the place of its parts
+                values = {name: kept for name, kept in values.items() if not name.startswith(path + ".")}
+            values[path] = value
             origins[target] = origin
     try:
         return LoadedSettings(Settings.model_validate(_nest(values)), origins)

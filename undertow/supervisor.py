@@ -43,7 +43,7 @@ class _Running:
     child: Child
     process: subprocess.Popen[str] | None = None
     started: float = 0.0
-    delay_s: float = _FIRST_DELAY_S
+    delay_s: float = field(default_factory=lambda: _FIRST_DELAY_S)
     restart_at: float = 0.0
     ready: threading.Event = field(default_factory=threading.Event)
 

@@ -1,0 +1,50 @@
+# Works from a clean checkout with nothing but Python 3.11 or 3.12 and its venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup model warm demo test test-full check e2e bench run clean
+
+setup: $(STAMP) model warm
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' \
+		|| { echo "Python 3.11 or 3.12 is needed; $(PYTHON) is another one. Try: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[st,dev]'
+	@touch $(STAMP)
+
+model: $(STAMP)
+	@$(BIN)/python -m undertow.model_export
+
+warm: $(STAMP)
+	@$(BIN)/python -m analysis.topics.warm
+
+demo: setup
+	$(BIN)/undertow demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-full: setup
+	$(BIN)/python -m pytest -m 'slow or not slow'
+
+e2e: setup
+	UNDERTOW_REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/e2e
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/check_links.py
+
+bench: setup
+	$(BIN)/python bench/footprint.py
+
+run: setup
+	$(BIN)/undertow up
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis undertow-demo
