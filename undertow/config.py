@@ -91,9 +91,8 @@ class EmbeddingSettings(_Section):
 class AnalysisSettings(_Section):
     """Windows and levels of the batch analysis."""
 
-    window: str = Field(default="24h", description="Length of the current window")
     reference: str = Field(default="28d", description="Length of the reference window before it")
-    alpha: float = Field(default=0.05, gt=0, lt=1, description="False-alarm rate of a family of drift tests")
+    alpha: float = Field(default=0.01, gt=0, lt=1, description="False-discovery rate of the drift tests of one day")
     interval: str = Field(default="60s", description="Time between two scheduled runs of `undertow up`")
 
 

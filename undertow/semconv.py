@@ -110,7 +110,7 @@ PROVIDERS: Final[Mapping[str, str]] = {
 SERVICE_NAME: Final = "service.name"
 ENVIRONMENTS: Final = ("deployment.environment.name", "deployment.environment")
 SESSION_IDS: Final = ("gen_ai.conversation.id", "session.id")
-USER_IDS: Final = ("user.id", "enduser.id", "enduser.pseudo.id", "gen_ai.request.user")
+USER_IDS: Final = ("user.id", "enduser.id", "enduser.pseudo.id", "gen_ai.request.user", "llm.user")
 ERROR_TYPE: Final = "error.type"
 EVENT_NAME: Final = "event.name"
 EXCEPTION_EVENT: Final = "exception"
@@ -130,7 +130,7 @@ TTFT_SECONDS: Final = (
     "gen_ai.response.time_to_first_chunk",
     "gen_ai.server.time_to_first_token",
 )
-COST_KEYS: Final = ("gen_ai.usage.cost", "operation.cost")
+COST_KEYS: Final = ("gen_ai.usage.cost", "gen_ai.cost.total_cost", "operation.cost")
 AGENT_NAME: Final = "gen_ai.agent.name"
 PROMPT_NAME: Final = "gen_ai.prompt.name"
 PROMPT_VERSION: Final = "gen_ai.prompt.version"
@@ -172,6 +172,9 @@ TOOL_ARGUMENTS: Final = ("gen_ai.tool.call.arguments", "gen_ai.tool.args")
 TOOL_RESULTS: Final = ("gen_ai.tool.call.result", "gen_ai.tool.call.response", "gen_ai.tool.output")
 
 # --- GenAI events ------------------------------------------------------------------------------------
+
+CHUNK_EVENTS: Final = ("llm.content.completion.chunk", "gen_ai.content.completion.chunk", "First Token Stream Event")
+"""Events on a span of which the first tells when the first token came."""
 
 DETAILS_EVENT: Final = "gen_ai.client.inference.operation.details"
 EVALUATION_EVENT: Final = "gen_ai.evaluation.result"

@@ -1,14 +1,10 @@
 """Named SQL that analysis reads with. Values are bound; ``$after``, ``$head`` and ``$since`` bound by the run.
 
-A *semantic* call is a chat or completion that is told once, at a possible time; a *turn* is represented by the last
-of its calls that answered.
+A *turn* is represented by the last of its calls that answered.
 """
 
 from __future__ import annotations
 
-SEMANTIC = (
-    "duplicate_of IS NULL AND operation IN ('chat', 'text_completion') AND NOT coalesce(contains(flags, 'time'), false)"
-)
 _NEW = "load_seq > $after AND load_seq <= $head AND start_time >= $since"
 
 WATERMARK = """
@@ -17,11 +13,11 @@ WHERE analyzer = $analyzer AND version = $version AND status = 'ok'
 """
 
 # One row per distinct text that has no vector of the model yet.
-TEXTS_WITHOUT_VECTOR = f"""
+TEXTS_WITHOUT_VECTOR = """
 WITH texts AS (
-    SELECT 'prompt' AS field, prompt_text_hash AS content_hash, prompt AS text FROM interactions WHERE {SEMANTIC}
+    SELECT 'prompt' AS field, prompt_text_hash AS content_hash, prompt AS text FROM semantic_interactions
     UNION ALL
-    SELECT 'response', response_text_hash, response FROM interactions WHERE {SEMANTIC}
+    SELECT 'response', response_text_hash, response FROM semantic_interactions
     UNION ALL
     SELECT 'document', content_hash, content FROM documents
 )
@@ -32,11 +28,10 @@ GROUP BY ALL ORDER BY field, content_hash
 """
 
 # Turns with a question, in the order of time.
-TURNS = f"""
+TURNS = """
 SELECT interaction_id, coalesce(turn_id, interaction_id) AS turn_id, trace_id, session_id, user_id, service_name,
        start_time, prompt, prompt_text_hash, response_text_hash, load_seq
-FROM interactions
-WHERE {SEMANTIC} AND prompt_text_hash IS NOT NULL AND load_seq <= $head
+FROM semantic_interactions WHERE prompt_text_hash IS NOT NULL AND load_seq <= $head
 QUALIFY row_number() OVER (
     PARTITION BY coalesce(turn_id, interaction_id)
     ORDER BY response_text_hash IS NULL, start_time DESC, interaction_id
@@ -47,8 +42,7 @@ ORDER BY start_time, interaction_id
 # Days (in the zone of day buckets) and services touched by what is new.
 TOUCHED_DAYS = f"""
 SELECT DISTINCT service_name, CAST(timezone($zone, timezone('UTC', start_time)) AS DATE) AS day
-FROM interactions
-WHERE {SEMANTIC} AND {_NEW}
+FROM semantic_interactions WHERE {_NEW}
 """
 
 TURN_DOCUMENTS = """
@@ -57,14 +51,13 @@ ORDER BY interaction_id, rank
 """
 
 TO_ASSIGN = f"""
-SELECT interaction_id, prompt_text_hash FROM interactions
-WHERE {SEMANTIC} AND prompt_text_hash IS NOT NULL AND {_NEW}
+SELECT interaction_id, prompt_text_hash FROM semantic_interactions WHERE prompt_text_hash IS NOT NULL AND {_NEW}
 """
 
 ANSWERS_WITH_DOCUMENTS = f"""
 WITH answers AS (
-    SELECT interaction_id, response, prompt, response_text_hash FROM interactions
-    WHERE {SEMANTIC} AND response IS NOT NULL AND response <> '' AND {_NEW}
+    SELECT interaction_id, response, prompt, response_text_hash FROM semantic_interactions
+    WHERE response IS NOT NULL AND response <> '' AND {_NEW}
 )
 SELECT a.*, d.document_row_ids, d.contents, d.content_hashes
 FROM answers a LEFT JOIN (
@@ -77,8 +70,7 @@ ORDER BY interaction_id
 """
 
 NEW_ANSWERS = f"""
-SELECT interaction_id, response FROM interactions
-WHERE {SEMANTIC} AND response IS NOT NULL AND response <> '' AND {_NEW}
+SELECT interaction_id, response FROM semantic_interactions WHERE response IS NOT NULL AND response <> '' AND {_NEW}
 """
 
 CALLS_TO_PRICE = f"""
@@ -90,26 +82,25 @@ FROM interactions WHERE duplicate_of IS NULL AND {_NEW}
 PROMPT_VERSIONS = f"""
 SELECT prompt_name, prompt_version, prompt_hash, any_value(system_prompt) AS template,
        min(start_time) AS first_seen, max(start_time) AS last_seen, count(*) AS calls
-FROM interactions
-WHERE {SEMANTIC} AND load_seq <= $head AND prompt_hash IS NOT NULL
+FROM semantic_interactions WHERE load_seq <= $head AND prompt_hash IS NOT NULL
   AND prompt_hash IN (SELECT prompt_hash FROM interactions WHERE {_NEW})
 GROUP BY ALL
 """
 
 # Each value of a named thing after its first one is a change, at the time it was first seen.
-DISCOVERED_CHANGES = f"""
+DISCOVERED_CHANGES = """
 WITH seen AS (
     SELECT 'prompt' AS kind, prompt_name AS name, coalesce(prompt_version, left(prompt_hash, 8)) AS value, start_time
-    FROM interactions WHERE {SEMANTIC} AND load_seq <= $head AND prompt_name IS NOT NULL
+    FROM semantic_interactions WHERE load_seq <= $head AND prompt_name IS NOT NULL
     UNION ALL
     SELECT 'model', service_name, request_model, start_time
-    FROM interactions WHERE {SEMANTIC} AND load_seq <= $head AND request_model IS NOT NULL
+    FROM semantic_interactions WHERE load_seq <= $head AND request_model IS NOT NULL
 ), firsts AS (
     SELECT kind, name, value, min(start_time) AS "at" FROM seen WHERE value IS NOT NULL GROUP BY ALL
 )
 SELECT kind, name, lag(value) OVER chain AS before, value AS after, "at"
-FROM firsts QUALIFY lag(value) OVER chain IS NOT NULL
-WINDOW chain AS (PARTITION BY kind, name ORDER BY "at", value)
+FROM firsts WINDOW chain AS (PARTITION BY kind, name ORDER BY "at", value)
+QUALIFY lag(value) OVER chain IS NOT NULL
 """
 
 # Hours touched by calls that are new or by feedback or judgements given since.
@@ -147,7 +138,8 @@ facts AS (
                {{'metric': 'cost', 'x': cost_usd}},
                {{'metric': 'errors', 'x': CAST(status = 'ERROR' AS DOUBLE)}},
                {{'metric': 'tokens', 'x': CAST(coalesce(input_tokens, 0) + coalesce(output_tokens, 0) AS DOUBLE)}},
-               {{'metric': 'duration_ms', 'x': duration_ms}}
+               {{'metric': 'duration_ms', 'x': duration_ms}},
+               {{'metric': 'turns', 'x': 1.0 / count(*) OVER (PARTITION BY coalesce(turn_id, interaction_id))}}
            ], recursive := true)
     FROM calls
     UNION ALL
@@ -168,11 +160,6 @@ FROM facts WHERE x IS NOT NULL GROUP BY ALL
 
 ROLLUP_HOURS = f"SELECT DISTINCT hour, service_name FROM ({_TOUCHED_HOURS})"
 
-HOURLY_METRIC = """
-SELECT service_name, hour, CAST(sum(n) AS BIGINT) AS n, sum(total) AS total FROM rollups
-WHERE metric = $metric GROUP BY ALL ORDER BY service_name, hour
-"""
-
 NEWEST_ARTIFACT = """
 SELECT version, created_at, body FROM artifacts WHERE kind = $kind ORDER BY created_at DESC, artifact_id LIMIT 1
 """
@@ -184,3 +171,72 @@ TOPIC_LABELS = "SELECT topic_id, label, label_source FROM topics"
 ASSIGNED_TOPICS = "SELECT interaction_id, topic_id FROM topic_assignments WHERE field = 'prompt'"
 
 CHANGES = "SELECT \"at\", kind, coalesce(name, '') AS name, coalesce(after, '') AS after FROM changes ORDER BY \"at\""
+
+# Exposure and total of a metric by hour, over all segments of a service. Cost is held against turns.
+HOURLY = """
+SELECT service_name, hour, CAST(sum(n) AS DOUBLE) AS n, sum(total) AS total FROM rollups
+WHERE metric = $metric GROUP BY ALL ORDER BY service_name, hour
+"""
+
+HOURLY_COST = """
+SELECT service_name, hour, sum(total) FILTER (metric = 'turns') AS n,
+       coalesce(sum(total) FILTER (metric = 'cost'), 0) AS total
+FROM rollups WHERE metric IN ('turns', 'cost') GROUP BY ALL ORDER BY service_name, hour
+"""
+
+DRIFTED = """
+SELECT drift_id, field, segment, current_start, current_end, effect, p_value, sentence, verdict,
+       lag(verdict) OVER (PARTITION BY segment, field ORDER BY current_start) AS before
+FROM drift WHERE verdict <> 'insufficient'
+QUALIFY verdict = 'drifted' AND before IS DISTINCT FROM 'drifted'
+"""
+
+NEW_TOPICS = """
+SELECT h.event_id, h.topic_id, h.happened_at, h.sentence, t.share
+FROM topic_history h JOIN topics t USING (topic_id)
+WHERE h.event = 'born' AND h.origin = 'emerging'
+"""
+
+# What is known about each call that is new, or was judged or commented since.
+JUDGED = f"""
+WITH wanted AS (
+    SELECT interaction_id FROM interactions WHERE {_NEW}
+    UNION
+    SELECT target_id FROM feedback WHERE load_seq > $after AND target_kind = 'interaction'
+),
+thumbs AS (
+    SELECT target_id AS interaction_id, avg(CASE WHEN value <= 0 THEN -1.0 ELSE 1.0 END) AS feedback_value,
+           count(*) AS feedback_n
+    FROM feedback WHERE kind = 'thumb' AND target_kind = 'interaction' GROUP BY ALL
+),
+comments AS (
+    SELECT DISTINCT target_id AS interaction_id FROM feedback
+    WHERE coalesce(comment, '') <> '' AND source IS DISTINCT FROM 'dashboard'
+),
+claimed AS (
+    SELECT interaction_id, count(*) FILTER (verdict <> 'not_a_claim') AS claims,
+           count(*) FILTER (verdict IN ('unsupported', 'contradicted')) AS unsupported
+    FROM claims GROUP BY ALL
+),
+grounded AS (
+    SELECT target_id AS interaction_id, 1 - value AS risk, label FROM evaluations
+    WHERE name = 'groundedness' AND value IS NOT NULL
+),
+refused AS (SELECT DISTINCT target_id AS interaction_id FROM evaluations WHERE name = 'refusal'),
+repeated AS (
+    SELECT trace_id, max(times) AS times FROM (
+        SELECT trace_id, count(*) AS times FROM tool_runs WHERE name IS NOT NULL GROUP BY trace_id, name, arguments
+    ) GROUP BY ALL
+)
+SELECT i.interaction_id, i.status, i.error_type, i.error_message, i.finish_reason, g.risk, g.label,
+       coalesce(c.claims, 0) AS claims, coalesce(c.unsupported, 0) AS unsupported, t.feedback_value,
+       coalesce(t.feedback_n, 0) AS feedback_n, m.interaction_id IS NOT NULL AS has_comment,
+       r.interaction_id IS NOT NULL AS refused, coalesce(p.times, 0) AS repeated_tool_calls
+FROM semantic_interactions i SEMI JOIN wanted USING (interaction_id)
+LEFT JOIN grounded g USING (interaction_id) LEFT JOIN claimed c USING (interaction_id)
+LEFT JOIN thumbs t USING (interaction_id) LEFT JOIN comments m USING (interaction_id)
+LEFT JOIN refused r USING (interaction_id) LEFT JOIN repeated p USING (trace_id)
+ORDER BY i.interaction_id
+"""
+
+REVIEW_STATES = "SELECT interaction_id, state, severity, decided_by FROM reviews"

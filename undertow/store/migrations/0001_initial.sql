@@ -33,6 +33,12 @@ CREATE TABLE interactions (
     duplicate_of VARCHAR, flags VARCHAR, load_seq BIGINT
 );
 
+-- What all semantic metrics are about: chats and completions, each told once, at a possible time.
+CREATE VIEW semantic_interactions AS
+    SELECT * FROM interactions
+    WHERE duplicate_of IS NULL AND operation IN ('chat', 'text_completion')
+      AND NOT coalesce(contains(flags, 'time'), false);
+
 CREATE TABLE documents (
     document_row_id VARCHAR, interaction_id VARCHAR, trace_id VARCHAR, retrieval_span_id VARCHAR,
     query VARCHAR, rank BIGINT, document_id VARCHAR, content_hash VARCHAR, content VARCHAR,
@@ -69,7 +75,7 @@ CREATE TABLE topic_assignments (
 
 CREATE TABLE topic_history (
     event_id VARCHAR, topic_id BIGINT, event VARCHAR, happened_at TIMESTAMP, related VARCHAR,
-    size_before BIGINT, size_after BIGINT, sentence VARCHAR, run_id VARCHAR
+    origin VARCHAR, size_before BIGINT, size_after BIGINT, sentence VARCHAR, run_id VARCHAR
 );
 
 CREATE TABLE drift (

@@ -1,0 +1,1 @@
+"""Methods of analysis on batches: embeddings, topics, drift, groundedness, and their runs."""

@@ -1,0 +1,63 @@
+"""Which answers need a person: severity and reasons, into the review queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from analysis.analyzer import Batch, Context
+from analysis.groundedness import load_scorer
+from analysis.metrics.severity import Judgements, judge
+from undertow.store import reads
+
+
+class Flags:
+    """Opens reviews, and escalates those that got worse since a person decided."""
+
+    name = "flags"
+    version = "1"
+    requires = ("groundedness", "refusals")
+
+    def run(self, context: Context) -> Iterator[Batch]:
+        """Judge what is new; the store's rule keeps every decision of a person."""
+        judged = context.store.query(reads.JUDGED, context.scope)
+        if judged.num_rows == 0:
+            return
+        known = {row["interaction_id"]: row for row in context.store.query(reads.REVIEW_STATES).to_pylist()}
+        threshold = load_scorer(context.settings.groundedness.scorer).score("", ()).threshold
+        reviews = (_review(row, threshold, known.get(row["interaction_id"])) for row in judged.to_pylist())
+        rows = [review for review in reviews if review is not None]
+        yield Batch({"reviews": pa.Table.from_pylist(rows)} if rows else {}, rows=judged.num_rows)
+
+
+def _review(row: dict[str, Any], threshold: float, known: dict[str, Any] | None) -> dict[str, Any] | None:
+    severity = judge(_judgements(row, threshold))
+    if not severity.opens:
+        return None
+    decided = known is not None and known["decided_by"] is not None
+    return {
+        "interaction_id": row["interaction_id"],
+        "state": "escalated" if decided else "open",
+        "severity": severity.value,
+        "reasons": orjson.dumps(severity.reasons).decode(),
+    }
+
+
+def _judgements(row: dict[str, Any], threshold: float) -> Judgements:
+    failed = row["status"] == "ERROR" or row["error_type"]
+    return Judgements(
+        risk=row["risk"],
+        risk_threshold=threshold,
+        unsupported_claims=row["unsupported"],
+        claims=row["claims"],
+        feedback_value=row["feedback_value"],
+        feedback_n=row["feedback_n"],
+        comment=row["has_comment"],
+        error=(row["error_message"] or row["error_type"] or "error") if failed else "",
+        truncated=row["finish_reason"] == "length",
+        refused=row["refused"],
+        repeated_tool_calls=row["repeated_tool_calls"],
+    )

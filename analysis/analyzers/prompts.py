@@ -1,0 +1,38 @@
+"""Versions of prompts, and changes of prompts and models, discovered from the traffic."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from analysis.analyzer import Batch, Context
+from undertow.store import reads
+
+
+class Prompts:
+    """What was in use when, and what replaced it."""
+
+    name = "prompts"
+    version = "1"
+    requires: tuple[str, ...] = ()
+
+    def run(self, context: Context) -> Iterator[Batch]:
+        """Write the versions that new calls used, and every first use of a new one."""
+        versions = context.store.query(reads.PROMPT_VERSIONS, context.scope)
+        found = context.store.query(reads.DISCOVERED_CHANGES, {"head": context.head}).to_pylist()
+        known = set(context.store.query(reads.KNOWN_CHANGES)["change_id"].to_pylist())
+        changes = [{"change_id": _change_id(row), **row, "source": "telemetry"} for row in found]
+        changes = [row for row in changes if row["change_id"] not in known]
+        if versions.num_rows == 0 and not changes:
+            return
+        tables = {"prompts": versions}
+        if changes:
+            tables["changes"] = pa.Table.from_pylist(changes)
+        yield Batch(tables, rows=versions.num_rows)
+
+
+def _change_id(row: dict[str, object]) -> str:
+    identity = "\x1f".join(str(row[key]) for key in ("kind", "name", "after"))
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]

@@ -1,0 +1,167 @@
+"""What drives a drift: contributions of topics, the most telling messages, style or meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from analysis.drift.arrays import Bools, Floats, Ints
+from analysis.drift.pooled import Windows
+from analysis.drift.result import Contribution, ContributionKind
+from analysis.drift.statistics.jensen_shannon import divergence_terms
+
+NEIGHBOURS = 25
+SEARCH_ROWS = 4_000
+EXEMPLARS = 25
+TOPIC_EXEMPLARS = 8
+CONTRIBUTIONS = 12
+LEAST_CONTRIBUTION = 0.01
+LEAST_ROWS = 10
+STYLE_COSINE = 0.08
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Contributions in falling order, exemplars as rows of the current window, style or meaning."""
+
+    contributions: tuple[Contribution, ...]
+    exemplars: tuple[int, ...]
+    style: bool
+
+
+def explain(given: Windows, reference_topics: Ints, current_topics: Ints, *, seed: int) -> Explanation:
+    """Explain the difference of two windows by a partition (topics or cells) of their rows."""
+    telling = tellingness(given, seed)
+    ranked = _one_per_group(np.argsort(-telling, kind="stable"), given.current_groups)
+    ranked = ranked[np.isfinite(telling[ranked])]
+    table = _topic_table(given, reference_topics, current_topics)
+    contributions = _contributions(table, ranked, current_topics)
+    return Explanation(
+        contributions, tuple(int(i) for i in ranked[:EXEMPLARS]), mean_cosine(table.shifts) > STYLE_COSINE
+    )
+
+
+def tellingness(given: Windows, seed: int) -> Floats:
+    """Return how telling each current row is, (n,): the share of current rows among its neighbours.
+
+    Of the 25 nearest pooled rows from *other* groups (a session of near-duplicates would otherwise
+    vouch for itself); ties are broken by the distance to the nearest reference row. Large windows are
+    sampled to ``SEARCH_ROWS`` rows each; a row that was not drawn gets minus infinity.
+    """
+    rng = np.random.default_rng([seed, 21])
+    mine = _sample(len(given.current), rng)
+    other = _sample(len(given.reference), rng)
+    rows = np.concatenate([given.reference[other], given.current[mine]])
+    groups = np.concatenate([given.reference_groups[other], given.current_groups[mine] + len(given.reference)])
+    telling = np.full(len(given.current), -np.inf)
+    for start in range(0, len(mine), 1024):
+        block = mine[start : start + 1024]
+        own = groups[len(other) + start : len(other) + start + len(block)]
+        telling[block] = _neighbour_share(given.current[block], own, rows, groups, len(other))
+    return telling
+
+
+def mean_cosine(shifts: Floats) -> float:
+    """Return the mean pairwise cosine of shift vectors (t, d); 0 for fewer than three.
+
+    When all topics move the same way, the wording changed (style), not what is asked (meaning).
+    """
+    norms = np.linalg.norm(shifts, axis=1)
+    unit = shifts[norms > 1e-9] / norms[norms > 1e-9, None]
+    if len(unit) < 3:
+        return 0.0
+    total = unit.sum(axis=0)
+    return float((total @ total - len(unit)) / (len(unit) * (len(unit) - 1)))
+
+
+@dataclass(frozen=True, eq=False)
+class _TopicTable:
+    """Per topic (t,): shares, parts of the change; shifts (u, d) of topics with enough rows."""
+
+    topics: Ints
+    before: Floats
+    after: Floats
+    share_part: Floats
+    within_part: Floats
+    shifts: Floats
+
+
+def _topic_table(given: Windows, reference_topics: Ints, current_topics: Ints) -> _TopicTable:
+    topics, index = np.unique(np.concatenate([reference_topics, current_topics]), return_inverse=True)
+    first, second = index[: len(reference_topics)], index[len(reference_topics) :]
+    n0, mean0, noise0 = _moments(given.reference, first, given.reference_groups, len(topics))
+    n1, mean1, noise1 = _moments(given.current, second, given.current_groups, len(topics))
+    before, after = n0 / max(1.0, n0.sum()), n1 / max(1.0, n1.sum())
+    usable = (n0 >= LEAST_ROWS) & (n1 >= LEAST_ROWS)
+    shift = mean1 - mean0
+    moved = np.maximum(0.0, (shift**2).sum(axis=1) - noise0 - noise1)
+    pooled = np.concatenate([given.reference, given.current])
+    spread = max(1e-12, 2.0 * float(pooled.var(axis=0).sum()))
+    within = np.where(usable, np.minimum(before, after) * np.minimum(1.0, moved / spread), 0.0)
+    return _TopicTable(topics, before, after, divergence_terms(before, after), within, shift[usable])
+
+
+def _moments(rows: Floats, topic: Ints, groups: Ints, k: int) -> tuple[Floats, Floats, Floats]:
+    """Return rows, mean vector (k, d) and the expected squared error of the mean, per topic."""
+    n = np.bincount(topic, minlength=k).astype(np.float64)
+    mean = _sums(rows, topic, k) / np.maximum(n, 1.0)[:, None]
+    pair, unit = np.unique(topic * (int(groups.max()) + 1) + groups, return_inverse=True)
+    residual = _sums(rows - mean[topic], unit, len(pair))
+    squared = np.bincount(pair // (int(groups.max()) + 1), (residual**2).sum(axis=1), minlength=k)
+    return n, mean, squared / np.maximum(n, 1.0) ** 2
+
+
+def _sums(rows: Floats, index: Ints, k: int) -> Floats:
+    member = sparse.csr_matrix((np.ones(len(rows)), (index, np.arange(len(rows)))), shape=(k, len(rows)))
+    return np.asarray(member @ rows)
+
+
+def _contributions(table: _TopicTable, ranked: Ints, current_topics: Ints) -> tuple[Contribution, ...]:
+    """Return the largest parts of the change, scaled so that all parts together are 1."""
+    total = float(table.share_part.sum() + table.within_part.sum())
+    if total <= 0.0:
+        return ()
+    parts: list[tuple[float, int, ContributionKind]] = []
+    for t in range(len(table.topics)):
+        parts.append((float(table.share_part[t]) / total, t, "share"))
+        parts.append((float(table.within_part[t]) / total, t, "within"))
+    parts = [part for part in sorted(parts, key=lambda p: -p[0]) if part[0] >= LEAST_CONTRIBUTION]
+    return tuple(_contribution(table, part, ranked, current_topics) for part in parts[:CONTRIBUTIONS])
+
+
+def _contribution(
+    table: _TopicTable, part: tuple[float, int, ContributionKind], ranked: Ints, current_topics: Ints
+) -> Contribution:
+    size, t, kind = part
+    topic = int(table.topics[t])
+    members = ranked[current_topics[ranked] == topic][:TOPIC_EXEMPLARS]
+    return Contribution(
+        topic, float(table.before[t]), float(table.after[t]), size, kind, tuple(int(i) for i in members)
+    )
+
+
+def _sample(n: int, rng: np.random.Generator) -> Ints:
+    return np.arange(n) if n <= SEARCH_ROWS else np.sort(rng.choice(n, SEARCH_ROWS, replace=False))
+
+
+def _neighbour_share(queries: Floats, own: Ints, rows: Floats, groups: Ints, n_reference: int) -> Floats:
+    """Return the share of current rows among the neighbours, plus a small term for distance."""
+    squared = np.einsum("ij,ij->i", rows, rows) - 2.0 * (queries @ rows.T)
+    squared += np.einsum("ij,ij->i", queries, queries)[:, None]
+    to_reference = np.sqrt(np.maximum(squared[:, :n_reference].min(axis=1), 0.0))
+    squared[own[:, None] == groups[None, :]] = np.inf
+    k = min(NEIGHBOURS, len(rows) - 1)
+    found = np.argpartition(squared, k - 1, axis=1)[:, :k]
+    # The tie-breaker stays below one neighbour's worth.
+    farness = to_reference / (1.0 + to_reference) / (k + 1.0)
+    return np.asarray((found >= n_reference).mean(axis=1) + farness)
+
+
+def _one_per_group(ranked: Ints, groups: Ints) -> Ints:
+    """Return the ranked rows with the best row of every group first, then the rest."""
+    _groups, first = np.unique(groups[ranked], return_index=True)
+    leads: Bools = np.zeros(len(ranked), dtype=bool)
+    leads[first] = True
+    return np.concatenate([ranked[leads], ranked[~leads]])

@@ -1,0 +1,20 @@
+"""Every statistic of drift. One new file and one new line here add one.
+
+The verdict joins the families of ``VERDICT_FAMILIES``: no single distance wins. Global distances miss
+small new topics, cells miss broad shifts, only novelty sees text from outside everything known.
+"""
+
+from __future__ import annotations
+
+from analysis.drift.statistics.base import Bound, Statistic
+from analysis.drift.statistics.cell_excess import CellExcess
+from analysis.drift.statistics.centroid_cosine import CentroidCosine
+from analysis.drift.statistics.energy import Energy
+from analysis.drift.statistics.jensen_shannon import JensenShannon
+from analysis.drift.statistics.mmd import Mmd
+from analysis.drift.statistics.novelty import Novelty
+
+VERDICT_FAMILIES: tuple[Statistic, ...] = (Mmd(), CellExcess(), Novelty())
+STATISTICS: tuple[Statistic, ...] = (*VERDICT_FAMILIES, CentroidCosine(), Energy(), JensenShannon())
+
+__all__ = ["STATISTICS", "VERDICT_FAMILIES", "Bound", "Statistic"]

@@ -1,0 +1,224 @@
+"""The scorer that needs no model: unsupported words, numbers and names, weighed by a logistic head.
+
+It sees content that no document contains. It cannot see a negation, nor a fact whose words all occur somewhere in
+the documents but not together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.groundedness.base import Claim, Evidence, Groundedness
+from analysis.groundedness.features import (
+    FeatureReader,
+    SentenceFacts,
+    Span,
+    read_reference,
+    response_features,
+)
+from analysis.groundedness.head import Calibration, Head, sigmoid
+from analysis.groundedness.kinds import is_claim, looks_english
+from analysis.groundedness.tokens import claim_start
+from undertow.text import sentences
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFacts:
+    """What is known of a response before any weight is applied.
+
+    Attributes
+    ----------
+    spans
+        Offsets of its sentences, list markers cut off.
+    facts
+        One per sentence; None where the sentence is no claim.
+    document_tokens
+        Length of all documents in tokens.
+    """
+
+    spans: tuple[Span, ...]
+    facts: tuple[SentenceFacts | None, ...]
+    document_tokens: int
+
+    @property
+    def claims(self) -> list[SentenceFacts]:
+        """The facts of the sentences that are claims."""
+        return [fact for fact in self.facts if fact is not None]
+
+
+def read_response(
+    reader: FeatureReader, response: str, documents: Sequence[str], query: str | None = None
+) -> ResponseFacts:
+    """Split a response into sentences and compare each claim with the documents."""
+    reference = read_reference(documents, [sentences(text) for text in documents], query)
+    whole = sentences(response)
+    spans = tuple((claim_start(response, *span), span[1]) for span in whole)
+    facts = tuple(
+        reader.sentence(response, span, (i, len(spans)), reference, listed=span[0] > whole[i][0])
+        if is_claim(response[span[0] : span[1]])
+        else None
+        for i, span in enumerate(spans)
+    )
+    return ResponseFacts(spans, facts, reference.n_tokens)
+
+
+@dataclass(frozen=True)
+class LexicalWeights:
+    """Everything learned: `weights/lexical.json`, written by `scripts/train_groundedness_lexical.py`.
+
+    Attributes
+    ----------
+    rarity
+        Stem → inverse document frequency in [0, 1]; a stem that is missing has 1.
+    sentence, response
+        Heads on the features of a sentence and of a response.
+    calibration
+        From the response head's log odds to a probability.
+    sentence_threshold
+        A claim is unsupported when the probability of that reaches it.
+    silent_logit
+        Log odds given to a response without any claim.
+    default_prior
+        Assumed share of ungrounded responses when the caller gives none.
+    version
+        Changes with every training.
+    """
+
+    rarity: Mapping[str, float]
+    sentence: Head
+    response: Head
+    calibration: Calibration
+    sentence_threshold: float
+    silent_logit: float
+    default_prior: float
+    version: str
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> LexicalWeights:
+        """Read the body of the weights file."""
+        return cls(
+            rarity=body["rarity"],
+            sentence=Head.from_json(body["sentence"]),
+            response=Head.from_json(body["response"]),
+            calibration=Calibration.from_json(body["calibration"]),
+            sentence_threshold=float(body["sentence_threshold"]),
+            silent_logit=float(body["silent_logit"]),
+            default_prior=float(body["default_prior"]),
+            version=str(body["version"]),
+        )
+
+
+@cache
+def bundled_weights() -> LexicalWeights:
+    """Return the weights that come with the package."""
+    path = files("analysis.groundedness") / "weights" / "lexical.json"
+    return LexicalWeights.from_json(json.loads(path.read_text(encoding="utf-8")))
+
+
+class LexicalScorer:
+    """Scores groundedness from words alone; English only.
+
+    Parameters
+    ----------
+    prior
+        Share of ungrounded responses where the scorer is used, in (0, 1); shifts the probability and with it the
+        threshold. Default: that of the weights.
+    weights
+        Default: the bundled ones.
+    """
+
+    name = "lexical"
+
+    def __init__(self, prior: float | None = None, weights: LexicalWeights | None = None) -> None:
+        self.weights = weights or bundled_weights()
+        self.prior = self.weights.default_prior if prior is None else prior
+        if not 0 < self.prior < 1:
+            raise ValueError(
+                f"prior must lie between 0 and 1, got {self.prior}: give the expected share of ungrounded responses"
+            )
+        self.threshold = self.weights.calibration.threshold(self.prior)
+        self._reader = FeatureReader(self.weights.rarity)
+
+    @property
+    def version(self) -> str:
+        """Version of the weights."""
+        return self.weights.version
+
+    def score(self, response: str, documents: Sequence[str], query: str | None = None) -> Groundedness:
+        """Judge one response against its documents.
+
+        Parameters
+        ----------
+        response
+            The answer.
+        documents
+            Texts that it was given; `Claim.document` is an index into them.
+        query
+            The question; what it says counts as given.
+        """
+        reason = _why_not(response, documents)
+        if reason:
+            return self._result(None, (), "not_evaluated", reason)
+        facts = read_response(self._reader, response, documents, query)
+        claims = facts.claims
+        if not claims:
+            logit = self.weights.silent_logit
+            unsupported = np.zeros(0)
+        else:
+            features = np.array([fact.values for fact in claims])
+            logits = self.weights.sentence.logit(features)
+            unsupported = sigmoid(logits)
+            summary = response_features(features, logits, sum(fact.n_tokens for fact in claims), facts.document_tokens)
+            logit = float(self.weights.response.logit(summary[None, :])[0])
+        risk = self.weights.calibration.probability(logit, self.prior)
+        return self._result(risk, self._claims(response, documents, facts, unsupported), "evaluated", "")
+
+    def _result(self, risk: float | None, claims: tuple[Claim, ...], status: Any, reason: str) -> Groundedness:
+        return Groundedness(risk, self.threshold, claims, self.name, self.version, status, reason)
+
+    def _claims(
+        self, response: str, documents: Sequence[str], facts: ResponseFacts, unsupported: Floats
+    ) -> tuple[Claim, ...]:
+        claims, probabilities = [], iter(unsupported.tolist())
+        for (start, end), fact in zip(facts.spans, facts.facts, strict=True):
+            text = response[start:end]
+            if fact is None:
+                claims.append(Claim(start, end, text, None, "not_a_claim", None, None))
+                continue
+            probability = next(probabilities)
+            failed = probability >= self.weights.sentence_threshold
+            evidence = _evidence(fact, documents)
+            document = fact.passage.document if fact.passage else None
+            verdict: Any = "unsupported" if failed else "supported"
+            claims.append(Claim(start, end, text, 1 - probability, verdict, document, evidence))
+        return tuple(claims)
+
+
+def _evidence(fact: SentenceFacts, documents: Sequence[str]) -> Evidence | None:
+    if fact.passage is None:
+        return None
+    start, end = fact.passage.start, fact.passage.end
+    return Evidence(start, end, documents[fact.passage.document][start:end])
+
+
+def _why_not(response: str, documents: Sequence[str]) -> str:
+    """Return why a response cannot be judged, or an empty string."""
+    if not response.strip():
+        return "the response is empty"
+    if not any(document.strip() for document in documents):
+        return "no documents were given"
+    if not looks_english(response):
+        return "the response is not in English, and this scorer was made for English"
+    if not looks_english(" ".join(documents)):
+        return "the documents are not in English, and this scorer was made for English"
+    return ""

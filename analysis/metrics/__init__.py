@@ -1,0 +1,1 @@
+"""Pure metrics: columns in, numbers with their uncertainty out."""

@@ -1,0 +1,142 @@
+"""Unit vectors, centroids and radii: the arithmetic that every topic method shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+DoubleArray = NDArray[np.float64]
+
+BLOCK_ROWS = 8192
+RADIUS_QUANTILE = 0.95
+SHRINKAGE_ROWS = 10
+
+
+def unit_rows(X: ArrayLike) -> FloatArray:
+    """Return ``X`` (n, d) as float32 rows of length one; zero rows stay zero.
+
+    Raises
+    ------
+    ValueError
+        When ``X`` is not two-dimensional or holds NaN or infinity.
+    """
+    rows = np.asarray(X, dtype=np.float32)
+    if rows.ndim != 2:
+        raise ValueError(f"expected an array of shape (n, d), got shape {rows.shape}")
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    if not np.isfinite(lengths).all():
+        raise ValueError(f"{int((~np.isfinite(lengths)).sum())} of {len(rows)} rows hold NaN or infinity")
+    if np.allclose(lengths, 1.0, atol=1e-6):
+        return rows
+    scale = np.where(lengths > 0, lengths, 1.0).astype(np.float32)
+    return rows / scale[:, None]
+
+
+def blocks(n: int, size: int = BLOCK_ROWS) -> Iterator[slice]:
+    """Yield slices that cover ``range(n)`` in blocks, so that distance matrices stay small."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def nearest(X: FloatArray, centroids: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Return the nearest centroid of every row and its cosine distance.
+
+    Parameters
+    ----------
+    X
+        Unit rows (n, d).
+    centroids
+        Unit rows (k, d), k at least 1.
+
+    Returns
+    -------
+    tuple
+        Index (n,) into ``centroids`` and cosine distance (n,) in [0, 2].
+    """
+    index = np.empty(len(X), dtype=np.int64)
+    distance = np.empty(len(X), dtype=np.float32)
+    for part in blocks(len(X)):
+        similarity = X[part] @ centroids.T
+        index[part] = similarity.argmax(axis=1)
+        distance[part] = 1.0 - similarity[np.arange(similarity.shape[0]), index[part]]
+    return index, np.maximum(distance, 0.0)
+
+
+def mean_directions(X: FloatArray, labels: IntArray, k: int) -> FloatArray:
+    """Return the unit mean (k, d) of the rows of each label 0…k-1; an empty label gives a zero row."""
+    sums = np.zeros((k, X.shape[1]), dtype=np.float64)
+    inside = labels >= 0
+    order = np.argsort(labels[inside], kind="stable")
+    ordered = labels[inside][order]
+    if len(ordered):
+        starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+        sums[ordered[starts]] = np.add.reduceat(X[inside][order].astype(np.float64), starts, axis=0)
+    return unit_rows(sums)
+
+
+def fitted_radii(distance: FloatArray, index: IntArray, k: int) -> FloatArray:
+    """Return the radius (k,) that holds 95 % of each topic's rows.
+
+    A quantile of few rows is unreliable, so it is shrunk towards the median radius of all topics with the
+    weight of ten rows; a topic without rows takes that median.
+
+    Parameters
+    ----------
+    distance
+        Cosine distance (n,) of core rows to their nearest centroid.
+    index
+        That centroid (n,).
+    k
+        Number of topics.
+    """
+    own = np.full(k, np.nan)
+    counts = np.bincount(index, minlength=k)
+    for topic in np.flatnonzero(counts):
+        own[topic] = np.quantile(distance[index == topic], RADIUS_QUANTILE)
+    typical = float(np.nanmedian(own)) if counts.any() else 0.0
+    weight = counts / (counts + SHRINKAGE_ROWS)
+    radii: FloatArray = (weight * np.nan_to_num(own) + (1.0 - weight) * typical).astype(np.float32)
+    return radii
+
+
+def fill_noise(X: FloatArray, labels: IntArray) -> IntArray:
+    """Return ``labels`` (n,) with every noise row given to the nearest cluster mean."""
+    k = int(labels.max(initial=-1)) + 1
+    filled = labels.copy()
+    noise = labels < 0
+    if k == 0 or not noise.any():
+        return filled
+    filled[noise] = nearest(X[noise], mean_directions(X, labels, k))[0]
+    return filled
+
+
+def spherical_kmeans(X: FloatArray, k: int, rng: np.random.Generator, steps: int = 12) -> FloatArray:
+    """Return ``k`` centroids (k, d) after Lloyd steps on the sphere from a spread-out random start.
+
+    The start is the best spread of k-means++ (Arthur and Vassilvitskii, 2007) on at most 20 rows a cell;
+    cells that lose every row are moved to the rows that are served worst.
+    """
+    sample = X if len(X) <= 20 * k else X[rng.choice(len(X), 20 * k, replace=False)]
+    centroids = _plus_plus(sample, k, rng)
+    for _ in range(steps):
+        index, distance = nearest(X, centroids)
+        centroids = mean_directions(X, index, k)
+        empty = np.flatnonzero(np.bincount(index, minlength=k) == 0)
+        if len(empty):
+            centroids[empty] = X[np.argsort(-distance, kind="stable")[: len(empty)]]
+    return centroids
+
+
+def _plus_plus(X: FloatArray, k: int, rng: np.random.Generator) -> FloatArray:
+    chosen = [int(rng.integers(len(X)))]
+    distance = np.maximum(1.0 - X @ X[chosen[0]], 0.0).astype(np.float64)
+    for _ in range(k - 1):
+        total = distance.sum()
+        row = int(rng.choice(len(X), p=distance / total)) if total > 1e-9 else int(rng.integers(len(X)))
+        chosen.append(row)
+        distance = np.minimum(distance, np.maximum(1.0 - X @ X[row], 0.0))
+    return X[chosen].copy()

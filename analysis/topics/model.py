@@ -1,0 +1,347 @@
+"""`TopicModel`: learns topics from vectors and texts, assigns new rows, and keeps its topics' ids when refitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.topics import state
+from analysis.topics.clusterers import Clusterer, load_clusterer
+from analysis.topics.clusterers.base import tidy
+from analysis.topics.dedup import KeyArray, distinct
+from analysis.topics.geometry import DoubleArray, FloatArray, IntArray, unit_rows
+from analysis.topics.granularity import choose_layer, closest_layer
+from analysis.topics.history import describe_changes
+from analysis.topics.identity import reconcile
+from analysis.topics.map import TopicMap
+from analysis.topics.partition import Partition, moved_partition, partition_from_labels
+from analysis.topics.records import Topic, TopicEvent
+from analysis.topics.subtopics import continue_subtopics, find_subtopics
+from analysis.topics.summary import describe_topics
+
+# A density estimate over fewer rows than this is a guess; average linkage needs none.
+FEWEST_ROWS_FOR_DENSITY = 50
+SMALLEST_TOPIC = 5
+ROWS_PER_SMALLEST_TOPIC = 400
+
+
+class TopicModel:
+    """Topics with a memory, after the conventions of scikit-learn.
+
+    Near-identical texts are merged first, an engine clusters the rest at several granularities, one layer
+    becomes the topics and a finer one the sub-topics. From then on a topic is a centroid and a radius, and
+    `assign` and ``labels_`` follow the same rule: the nearest centroid, if it lies within that topic's radius.
+
+    Parameters
+    ----------
+    clusterer
+        Name of an engine of `analysis.topics.clusterers.CLUSTERERS` ("evoc", "umap-hdbscan", "linkage"), or
+        an object with ``fit_predict`` and, if it has several layers, ``layers_``. Fewer than 50 distinct texts
+        always go to "linkage" unless an object is given.
+    min_topic_size
+        Distinct texts below which a group is no topic; default: the larger of 5 and n / 400.
+    seed
+        Seed of every random choice; the same seed and input give the same topics.
+
+    Attributes
+    ----------
+    topics_ : tuple of Topic
+        The topics, in the order of ``centroids_``.
+    subtopics_ : tuple of Topic
+        Sub-topics, with ``parent_id``; a topic has either none or at least two.
+    labels_ : ndarray of shape (n,), int64
+        Topic id of every row of the last fit, -1 for outliers; equal to ``assign`` of the same rows.
+    centroids_ : ndarray of shape (k, d), float32
+        Unit centroids.
+    radii_ : ndarray of shape (k,), float32
+        Cosine distance within which 95 % of a topic's own rows lie.
+    events_ : tuple of TopicEvent
+        What the last `refit` changed; after `fit`, one birth for each topic.
+    silhouette_ : float
+        Silhouette of the layer that the last `fit` chose; NaN where there was nothing to choose.
+    partition_, subpartition_ : Partition
+        The geometry of both levels.
+    member_keys_, member_ids_ : ndarray of shape (m,)
+        Keys of the distinct texts of the last fit and their topics: how a refit recognises texts.
+    next_id_ : int
+        The first id that was never used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.repeat(np.eye(3, 16), 20, axis=0) + 0.05 * rng.normal(size=(60, 16))
+    >>> words = ["lost card", "exchange rate", "closed account"]
+    >>> texts = [f"{words[i // 20]} {chr(97 + i % 20)}" for i in range(60)]
+    >>> model = TopicModel("linkage").fit(X, texts)
+    >>> sorted(topic.label for topic in model.topics_)
+    ['closed account', 'exchange rate', 'lost card']
+    """
+
+    topics_: tuple[Topic, ...]
+    subtopics_: tuple[Topic, ...]
+    labels_: IntArray
+    centroids_: FloatArray
+    radii_: FloatArray
+    events_: tuple[TopicEvent, ...]
+    silhouette_: float
+    partition_: Partition
+    subpartition_: Partition
+    member_keys_: KeyArray
+    member_ids_: IntArray
+    next_id_: int
+
+    def __init__(self, clusterer: str | Clusterer = "evoc", min_topic_size: int | None = None, seed: int = 0) -> None:
+        self.clusterer = clusterer
+        self.min_topic_size = min_topic_size
+        self.seed = seed
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's parameters, as scikit-learn's ``clone`` wants them."""
+        return {"clusterer": self.clusterer, "min_topic_size": self.min_topic_size, "seed": self.seed}
+
+    def set_params(self, **parameters: Any) -> TopicModel:
+        """Change parameters by name.
+
+        Raises
+        ------
+        ValueError
+            When a name is no parameter.
+        """
+        unknown = sorted(set(parameters) - set(self.get_params()))
+        if unknown:
+            raise ValueError(f"unknown parameters {unknown}; known are {sorted(self.get_params())}")
+        vars(self).update(parameters)
+        return self
+
+    def fit(self, X: ArrayLike, texts: Sequence[str]) -> TopicModel:
+        """Learn topics afresh; ids start at 0.
+
+        Parameters
+        ----------
+        X
+            Embeddings (n, d); they need not have unit length. n may be 0.
+        texts
+            The n texts behind them.
+
+        Raises
+        ------
+        ValueError
+            When ``X`` and ``texts`` differ in length, ``X`` is not (n, d) or not finite, or the engine is unknown.
+        """
+        rows = _checked(X, texts)
+        first, group, keys = distinct(texts)
+        layers = self._layers(rows[first])
+        chosen, self.silhouette_ = choose_layer(rows[first], layers, self.seed)
+        ids = np.arange(int(layers[chosen].max(initial=-1)) + 1, dtype=np.int64)
+        partition = partition_from_labels(rows[first], layers[chosen], ids)
+        self.next_id_ = len(ids)
+        sub, parents = find_subtopics(rows[first], partition, layers, chosen, self.next_id_)
+        self.next_id_ += len(sub.ids)
+        self._learn(rows, texts, (first, group, keys), (partition, sub, parents))
+        self.events_ = describe_changes({}, self._by_id(), np.full(len(rows), -1), self.labels_)
+        return self
+
+    def refit(self, X: ArrayLike, texts: Sequence[str]) -> TopicModel:
+        """Learn from a later set of rows and keep the ids of topics that live on.
+
+        The engine runs anew, at the granularity closest to the earlier topics. A topic continues another when
+        their members overlap with a Jaccard index of at least one half, where a text seen before counts with
+        its earlier topic and a new one with the topic that `assign` gives it. Splits and merges are accepted
+        only where they raise the simplified silhouette; centroids take two Lloyd steps from the earlier ones.
+        Ids are never reused. ``events_`` tells what changed.
+
+        Parameters
+        ----------
+        X
+            Embeddings (n, d) in the same space as before.
+        texts
+            The n texts behind them.
+
+        Raises
+        ------
+        ValueError
+            As `fit`, and when d differs from the earlier fit.
+        """
+        self._check_fitted()
+        if not len(self.topics_):
+            return self._fit_after_nothing(X, texts)
+        rows = _checked(X, texts, self.centroids_.shape[1])
+        first, group, keys = distinct(texts)
+        before, old = self._by_id(), self.partition_
+        known = self._earlier_topics(rows[first], keys)
+        layers = self._layers(rows[first])
+        labels = layers[closest_layer(layers, known)]
+        joined = reconcile(rows[first], old, known, labels, self.next_id_)
+        partition = moved_partition(rows[first], labels, known, joined, old) if len(joined.ids) else joined
+        self.next_id_ = max(self.next_id_, int(partition.ids.max(initial=-1)) + 1)
+        sub, parents = find_subtopics(rows[first], partition, layers, -1, self.next_id_)
+        sub, parents = continue_subtopics(rows[first], self.subpartition_, sub, parents, self.next_id_)
+        self.next_id_ = max(self.next_id_, int(sub.ids.max(initial=-1)) + 1)
+        self._learn(rows, texts, (first, group, keys), (partition, sub, parents))
+        self.events_ = describe_changes(before, self._by_id(), known[group], self.labels_)
+        return self
+
+    def assign(self, X: ArrayLike) -> tuple[IntArray, DoubleArray]:
+        """Give new rows to topics.
+
+        Parameters
+        ----------
+        X
+            Embeddings (n, d).
+
+        Returns
+        -------
+        tuple
+            Topic id (n,), -1 where the nearest centroid's radius does not reach. Membership (n,) in [0, 1]: 1
+            at the centroid, one half at the radius, so assigned rows have at least one half.
+
+        Raises
+        ------
+        ValueError
+            When the model is not fitted or ``X`` does not have its number of columns.
+        """
+        self._check_fitted()
+        ids, membership, _ = self.partition_.assign(_checked(X, None, self.centroids_.shape[1]))
+        return ids, membership
+
+    def assign_subtopics(self, X: ArrayLike) -> tuple[IntArray, DoubleArray]:
+        """Give new rows to sub-topics, by the rule of `assign`; -1 where none reaches."""
+        self._check_fitted()
+        ids, membership, _ = self.subpartition_.assign(_checked(X, None, self.centroids_.shape[1]))
+        return ids, membership
+
+    def novelty(self, X: ArrayLike) -> DoubleArray:
+        """Return the cosine distance (n,) of rows beyond the radius of their nearest topic; 0 inside.
+
+        Without any topic every row has novelty 1.
+        """
+        self._check_fitted()
+        _, _, novelty = self.partition_.assign(_checked(X, None, self.centroids_.shape[1]))
+        return novelty
+
+    def locate(self, topic_map: TopicMap) -> TopicModel:
+        """Give every topic and sub-topic its position on a map: that of its centroid."""
+        self._check_fitted()
+        self.topics_ = _located(self.topics_, self.centroids_, topic_map)
+        self.subtopics_ = _located(self.subtopics_, self.subpartition_.centroids, topic_map)
+        return self
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the learned state as arrays for `numpy.savez`; no object arrays, so no pickle.
+
+        Exemplars are row indices into the rows of the last fit. An engine given as an object is not stored.
+        """
+        self._check_fitted()
+        return state.to_arrays(self)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], clusterer: Clusterer | None = None) -> TopicModel:
+        """Return the model that `to_arrays` stored.
+
+        Parameters
+        ----------
+        arrays
+            What `to_arrays` returned, or an open npz file.
+        clusterer
+            The engine for later refits, where the stored model had an object of its own.
+
+        Raises
+        ------
+        ValueError
+            When the arrays were written by another schema version, or need a ``clusterer``.
+        """
+        model = cls(**state.parameters(arrays, clusterer))
+        state.restore(model, arrays)
+        return model
+
+    def _fit_after_nothing(self, X: ArrayLike, texts: Sequence[str]) -> TopicModel:
+        """Fit afresh, yet go on with the ids where topics once existed."""
+        offset = self.next_id_
+        self.fit(X, texts)
+        if offset:
+            self._renumber(offset)
+        return self
+
+    def _renumber(self, offset: int) -> None:
+        def moved(topic: Topic) -> Topic:
+            parent = None if topic.parent_id is None else topic.parent_id + offset
+            return replace(topic, topic_id=topic.topic_id + offset, parent_id=parent)
+
+        self.topics_ = tuple(moved(topic) for topic in self.topics_)
+        self.subtopics_ = tuple(moved(topic) for topic in self.subtopics_)
+        self.partition_ = replace(self.partition_, ids=self.partition_.ids + offset)
+        self.subpartition_ = replace(self.subpartition_, ids=self.subpartition_.ids + offset)
+        self.labels_ = np.where(self.labels_ >= 0, self.labels_ + offset, -1)
+        self.member_ids_ = np.where(self.member_ids_ >= 0, self.member_ids_ + offset, -1)
+        self.events_ = tuple(replace(event, topic_id=event.topic_id + offset) for event in self.events_)
+        self.next_id_ += offset
+
+    def _layers(self, X: FloatArray) -> tuple[IntArray, ...]:
+        size = self.min_topic_size or max(SMALLEST_TOPIC, len(X) // ROWS_PER_SMALLEST_TOPIC)
+        nothing = (np.full(len(X), -1, dtype=np.int64),)
+        if len(X) < max(size, 2):
+            return nothing
+        if isinstance(self.clusterer, str):
+            load_clusterer(self.clusterer, size, self.seed)  # an unknown name fails on small inputs too
+            name = self.clusterer if len(X) >= FEWEST_ROWS_FOR_DENSITY else "linkage"
+            engine = load_clusterer(name, size, self.seed)
+        else:
+            engine = deepcopy(self.clusterer)
+        labels = np.asarray(engine.fit_predict(X))
+        layers = getattr(engine, "layers_", (labels,))
+        return tuple(tidy(np.asarray(layer), size) for layer in layers) or nothing
+
+    def _learn(
+        self,
+        rows: FloatArray,
+        texts: Sequence[str],
+        groups: tuple[IntArray, IntArray, KeyArray],
+        levels: tuple[Partition, Partition, IntArray],
+    ) -> None:
+        """Set the learned attributes from the geometry of both levels."""
+        first, group, keys = groups
+        self.partition_, self.subpartition_, parents = levels
+        ids, _, _ = self.partition_.assign(rows)
+        sub_ids, _, _ = self.subpartition_.assign(rows)
+        self.labels_, self.member_keys_, self.member_ids_ = ids, keys, ids[first]
+        self.topics_ = describe_topics(rows, texts, first, self.partition_, ids, None)
+        self.subtopics_ = describe_topics(rows, texts, first, self.subpartition_, sub_ids, parents)
+        self.centroids_, self.radii_ = self.partition_.centroids, self.partition_.radii
+
+    def _earlier_topics(self, X: FloatArray, keys: KeyArray) -> IntArray:
+        """Return the earlier topic of distinct rows: remembered where the text is known, else assigned."""
+        topics, _, _ = self.partition_.assign(X)
+        order = np.argsort(self.member_keys_)
+        place = np.searchsorted(self.member_keys_[order], keys)
+        place = np.minimum(place, len(order) - 1)
+        known = self.member_keys_[order][place] == keys
+        return np.where(known, self.member_ids_[order][place], topics)
+
+    def _by_id(self) -> dict[int, Topic]:
+        return {topic.topic_id: topic for topic in self.topics_}
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "partition_"):
+            raise ValueError("this TopicModel is not fitted; call fit(X, texts) or TopicModel.from_arrays first")
+
+
+def _checked(X: ArrayLike, texts: Sequence[str] | None, dimensions: int | None = None) -> FloatArray:
+    rows = unit_rows(X)
+    if texts is not None and len(texts) != len(rows):
+        raise ValueError(f"X has {len(rows)} rows, but there are {len(texts)} texts")
+    if dimensions is not None and rows.shape[1] != dimensions:
+        raise ValueError(f"X has {rows.shape[1]} columns, but the model was fitted on {dimensions}")
+    return rows
+
+
+def _located(topics: tuple[Topic, ...], centroids: FloatArray, topic_map: TopicMap) -> tuple[Topic, ...]:
+    if not topics:
+        return topics
+    places = topic_map.place(centroids)
+    return tuple(replace(topic, x=float(x), y=float(y)) for topic, (x, y) in zip(topics, places, strict=True))

@@ -1,0 +1,145 @@
+"""Topics over time: a model, its map, and subjects that emerged since its last fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.topics.emerging import find_emerging
+from analysis.topics.geometry import DoubleArray, FloatArray, IntArray
+from analysis.topics.labels import name_topics
+from analysis.topics.map import TopicMap
+from analysis.topics.model import TopicModel
+from analysis.topics.partition import Partition, partition_from_labels
+from analysis.topics.records import Topic, TopicEvent
+
+EXEMPLARS = 10
+LARGEST_SHARE = 0.5
+
+
+class TopicWatch:
+    """A topic model that is watched between its fits.
+
+    A subject found by `find_emerging` becomes a provisional topic at once: it takes the next id and joins the
+    partition, so that `assign` knows it; the next `refit` promotes it where its members still form a topic.
+
+    Attributes
+    ----------
+    model, map : the fitted model and the frozen layout.
+    provisional : ids of topics that no fit has confirmed yet.
+    """
+
+    def __init__(self, model: TopicModel, topic_map: TopicMap, provisional: Sequence[int] = ()) -> None:
+        self.model = model
+        self.map = topic_map
+        self.provisional = set(provisional)
+
+    @classmethod
+    def start(cls, X: FloatArray, texts: Sequence[str], everything: FloatArray, seed: int = 0) -> TopicWatch:
+        """Fit a model on (X, texts), and the map on all rows that are known at the time."""
+        topic_map = TopicMap(seed=seed).fit(everything)
+        return cls(TopicModel(seed=seed).fit(X, texts).locate(topic_map), topic_map)
+
+    def look(
+        self,
+        reference: FloatArray,
+        current: FloatArray,
+        texts: Sequence[str],
+        *,
+        reference_groups: IntArray,
+        current_groups: IntArray,
+    ) -> list[tuple[Topic, tuple[int, ...]]]:
+        """Find subjects that are new in ``current``; each becomes a provisional topic.
+
+        Parameters
+        ----------
+        reference, current
+            Unit rows (n, d) and (m, d).
+        texts
+            The m texts of ``current``.
+        reference_groups, current_groups
+            Session of every row.
+
+        Returns
+        -------
+        list
+            The new topics, each with its members as row indices into ``current``.
+        """
+        # What is provisional already is no news; a subject of more than half the traffic is another workload.
+        known = np.isin(self.model.assign(current)[0], list(self.provisional))
+        fresh = np.flatnonzero(~known)
+        if len(fresh) == 0 or len(reference) == 0:
+            return []
+        found = find_emerging(
+            reference, current[fresh], reference_groups=reference_groups, current_groups=current_groups[fresh]
+        )
+        return [
+            self._adopt(current, texts, tuple(int(fresh[row]) for row in subject.members))
+            for subject in found
+            if subject.share <= LARGEST_SHARE
+        ]
+
+    def refit(self, X: FloatArray, texts: Sequence[str]) -> tuple[TopicEvent, ...]:
+        """Refit on later rows; provisional topics that live on are promoted."""
+        self.model.refit(X, texts).locate(self.map)
+        self.provisional.clear()
+        return self.model.events_
+
+    def assign(self, X: FloatArray) -> tuple[IntArray, DoubleArray, DoubleArray, FloatArray]:
+        """Return topic id, membership, novelty and place on the map of every row."""
+        ids, membership = self.model.assign(X)
+        return ids, membership, self.model.novelty(X), self.map.place(X)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """The model's arrays and the provisional ids; the map is stored by itself."""
+        return {**self.model.to_arrays(), "provisional": np.array(sorted(self.provisional), dtype=np.int64)}
+
+    @classmethod
+    def from_arrays(cls, model: Mapping[str, NDArray[Any]], topic_map: Mapping[str, NDArray[Any]]) -> TopicWatch:
+        """The watch whose arrays were stored."""
+        return cls(TopicModel.from_arrays(model), TopicMap.from_arrays(topic_map), model["provisional"].tolist())
+
+    def _adopt(self, rows: FloatArray, texts: Sequence[str], members: tuple[int, ...]) -> tuple[Topic, tuple[int, ...]]:
+        model, index = self.model, np.array(members)
+        name = name_topics([[texts[row] for row in members]])[0]
+        taken = {topic.label for topic in model.topics_}
+        topic_id = model.next_id_
+        fitted = partition_from_labels(rows[index], np.zeros(len(index), np.int64), np.array([topic_id]))
+        x, y = self.map.place(fitted.centroids)[0]
+        topic = Topic(
+            topic_id=topic_id,
+            label=name.label if name.label not in taken else f"{name.label} (new)",
+            keywords=name.keywords,
+            parent_id=None,
+            level=0,
+            size=len(members),
+            share=len(members) / max(len(rows), 1),
+            exemplars=members[:EXEMPLARS],
+            x=float(x),
+            y=float(y),
+        )
+        model.next_id_ += 1
+        model.partition_ = _joined(model.partition_, fitted)
+        model.centroids_, model.radii_ = model.partition_.centroids, model.partition_.radii
+        model.topics_ = (*model.topics_, topic)
+        self.provisional.add(topic_id)
+        return topic, members
+
+
+def renamed(topics: Sequence[Topic], labels: Mapping[int, str]) -> tuple[Topic, ...]:
+    """Topics with the labels that people gave them."""
+    return tuple(replace(topic, label=labels.get(topic.topic_id, topic.label)) for topic in topics)
+
+
+def _joined(first: Partition, second: Partition) -> Partition:
+    if not len(first.ids):
+        return second
+    return Partition(
+        np.concatenate([first.ids, second.ids]),
+        np.concatenate([first.centroids, second.centroids]),
+        np.concatenate([first.radii, second.radii]),
+    )

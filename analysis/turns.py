@@ -1,0 +1,74 @@
+"""The traffic as analysis sees it: one row per turn, with its vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis.analyzer import Context
+from undertow.search import load_vectors
+from undertow.store import reads
+
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Turns in the order of time.
+
+    Attributes
+    ----------
+    frame : one row per turn with the columns of ``reads.TURNS`` and ``day``, the local day as ``datetime64[D]``.
+    vectors : by field (``prompt``, ``response``, ``context``) an (n, d) array, NaN where a turn has none.
+    """
+
+    frame: pd.DataFrame
+    vectors: Mapping[str, Vectors]
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+def read_turns(context: Context, fields: tuple[str, ...] = ("prompt", "response", "context")) -> Turns:
+    """Read every turn up to the head of the run, with the vectors of the configured model."""
+    frame = context.store.query(reads.TURNS, {"head": context.head}).to_pandas()
+    zone = ZoneInfo(context.settings.timezone)
+    local = frame["start_time"].dt.tz_localize("UTC").dt.tz_convert(zone).dt.tz_localize(None)
+    frame["day"] = local.to_numpy().astype("datetime64[D]")
+    readers = {"prompt": _by_hash, "response": _by_hash, "context": _by_documents}
+    return Turns(frame, {field: readers[field](context, frame, field) for field in fields})
+
+
+def _by_hash(context: Context, frame: pd.DataFrame, field: Any) -> Vectors:
+    hashes, matrix = load_vectors(context.store, field, context.embedder.name)
+    return _looked_up(frame[f"{field}_text_hash"].to_numpy(object), hashes, matrix)
+
+
+def _by_documents(context: Context, frame: pd.DataFrame, field: str) -> Vectors:
+    """The mean direction of the documents that a turn was given."""
+    hashes, matrix = load_vectors(context.store, "document", context.embedder.name)
+    given = context.store.query(reads.TURN_DOCUMENTS, {"head": context.head}).to_pandas()
+    row = pd.Index(frame["interaction_id"]).get_indexer(given["interaction_id"])
+    vectors = _looked_up(given["content_hash"].to_numpy(object), hashes, matrix)
+    usable = (row >= 0) & ~np.isnan(vectors[:, :1]).any(axis=1)
+    total = np.zeros((len(frame), vectors.shape[1]), np.float32)
+    np.add.at(total, row[usable], vectors[usable])
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    mean: Vectors = np.where(length > 0, total / np.maximum(length, 1e-12), np.nan).astype(np.float32)
+    return mean
+
+
+def _looked_up(wanted: npt.NDArray[Any], hashes: npt.NDArray[Any], matrix: Vectors) -> Vectors:
+    """Rows of the matrix by content hash, NaN where there is none."""
+    if len(hashes) == 0:
+        return np.full((len(wanted), 1), np.nan, np.float32)
+    index = pd.Index(hashes).get_indexer(pd.Index(wanted))
+    found: Vectors = matrix[np.maximum(index, 0)].astype(np.float32)
+    found[index < 0] = np.nan
+    return found
