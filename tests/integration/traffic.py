@@ -19,8 +19,14 @@ _INTENTS = {
     "branch hours": "{} when does the {} branch open {} Saturday",
 }
 _NEW = "{} my {} transfer is stuck in the instant payment outage, {} will it arrive"
-_FILL = (["Hello,", "Hi,", "Please,", "Tell me,"], ["new", "old", "second", "business"], ["before", "block", "on", "after"])
-_DOCUMENT = "The {} costs 4.50 euros a month and can be changed in the app within 14 days. Staff in the branch can help."
+_FILL = (
+    ["Hello,", "Hi,", "Please,", "Tell me,"],
+    ["new", "old", "second", "business"],
+    ["before", "block", "on", "after"],
+)
+_DOCUMENT = (
+    "The {} costs 4.50 euros a month and can be changed in the app within 14 days. Staff in the branch can help."
+)
 
 
 def write_history(store: Store, *, days: int = 40, per_day: int = 40, new_from: int = 37, seed: int = 0) -> None:
@@ -45,7 +51,8 @@ def write_history(store: Store, *, days: int = 40, per_day: int = 40, new_from: 
             rows.append(_interaction(trace, at, prompt, response, f"s{day}-{number // 2}"))
             documents.append(_document(trace, document, prompt))
     store.commit(
-        {"interactions": pa.Table.from_pylist(rows), "documents": pa.Table.from_pylist(documents)}, key=f"h{seed}:{days}"
+        {"interactions": pa.Table.from_pylist(rows), "documents": pa.Table.from_pylist(documents)},
+        key=f"h{seed}:{days}",
     )
 
 

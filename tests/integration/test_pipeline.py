@@ -1,0 +1,184 @@
+"""The whole batch analysis over a real store file, with the real embedding model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from analysis.analyzer import Batch, Context
+from analysis.pipeline import Pipeline
+from tests.integration.traffic import START, write_history
+from undertow.config import Settings
+from undertow.errors import ConfigError
+from undertow.store.embedded import EmbeddedStore
+
+RESULTS = ("embeddings", "topics", "topic_assignments", "drift", "evaluations", "claims", "costs", "rollups", "reviews")
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EmbeddedStore, Settings]]:
+    folder = tmp_path_factory.mktemp("pipeline")
+    settings = Settings(data_dir=folder)
+    with EmbeddedStore(folder / "undertow.duckdb") as store:
+        write_history(store)
+        runs = Pipeline(store, settings).run()
+        assert {run.status for run in runs} <= {"ok", "idle"}, runs
+        yield store, settings
+
+
+def one(store: EmbeddedStore, sql: str) -> dict[str, object]:
+    return store.query(sql).to_pylist()[0]
+
+
+def test_every_text_has_one_vector(analysed) -> None:
+    store, _ = analysed
+    found = one(
+        store,
+        "SELECT (SELECT count(DISTINCT prompt_text_hash) FROM interactions) AS texts,"
+        " (SELECT count(*) FROM embeddings WHERE field = 'prompt') AS vectors",
+    )
+    assert found["texts"] == found["vectors"]
+
+
+def test_a_new_subject_is_a_provisional_topic_of_the_days_in_which_it_came(analysed) -> None:
+    store, _ = analysed
+    (topic,) = store.query("SELECT * FROM topics WHERE state = 'provisional'").to_pylist()
+    assert "instant payment" in topic["label"]
+    assert (topic["first_seen"] - START).days == 37
+    members = one(
+        store,
+        "SELECT avg(CAST(contains(prompt, 'instant payment') AS INTEGER)) AS purity FROM interactions"
+        f" JOIN topic_assignments USING (interaction_id) WHERE topic_id = {topic['topic_id']}",
+    )
+    assert members["purity"] > 0.9
+    assert one(store, "SELECT count(*) AS n FROM alert_events WHERE alert_id = 'builtin:new_topic'")["n"] == 1
+
+
+def test_the_questions_drifted_when_the_new_subject_came_and_the_sentence_names_it(analysed) -> None:
+    store, _ = analysed
+    rows = store.query("SELECT * FROM drift WHERE field = 'prompt' AND verdict = 'drifted'").to_pylist()
+    hit = [row for row in rows if (row["current_start"] - START).days >= 37]
+    assert hit
+    assert any("instant payment" in row["sentence"] for row in hit)
+    assert all(row["p_value"] <= 0.01 and row["n_reference"] > row["n_current"] > 0 for row in hit)
+
+
+def test_false_alarms_of_drift_are_rare_in_the_quiet_weeks(analysed) -> None:
+    store, _ = analysed
+    found = one(
+        store,
+        "SELECT count(DISTINCT CAST(current_start AS DATE)) AS days FROM drift WHERE verdict = 'drifted'"
+        f" AND current_start < TIMESTAMP '{START}' + INTERVAL 37 DAY",
+    )
+    assert found["days"] <= 2  # of 36 tested days at a false-discovery rate of 1 %
+
+
+def test_invented_answers_are_ungrounded_with_their_claims_and_in_the_queue(analysed) -> None:
+    store, _ = analysed
+    found = one(
+        store,
+        "SELECT count(*) AS answers, count(*) FILTER (e.label = 'ungrounded') AS ungrounded,"
+        " count(*) FILTER (r.state = 'open') AS queued, count(DISTINCT c.interaction_id) AS with_claims"
+        " FROM interactions i JOIN evaluations e ON e.target_id = i.interaction_id AND e.name = 'groundedness'"
+        " LEFT JOIN reviews r USING (interaction_id) LEFT JOIN claims c ON c.interaction_id = i.interaction_id"
+        " AND c.verdict = 'unsupported' WHERE contains(i.response, 'Minister')",
+    )
+    assert found["answers"] == found["ungrounded"] == found["queued"] == found["with_claims"] == 10
+    others = one(
+        store,
+        "SELECT avg(CAST(label = 'grounded' AS INTEGER)) AS share FROM evaluations JOIN interactions"
+        " ON target_id = interaction_id WHERE name = 'groundedness' AND NOT contains(response, 'Minister')",
+    )
+    assert others["share"] > 0.99
+
+
+def test_claims_point_into_their_answer_and_document(analysed) -> None:
+    store, _ = analysed
+    rows = store.query(
+        "SELECT c.*, i.response, d.content FROM claims c JOIN interactions i USING (interaction_id)"
+        " LEFT JOIN documents d USING (document_row_id) LIMIT 50"
+    ).to_pylist()
+    for row in rows:
+        assert row["response"][row["start_char"] : row["end_char"]] == row["text"]
+        if row["evidence"]:
+            passage = json.loads(row["evidence"])
+            assert row["content"][passage["start"] : passage["end"]] == passage["text"]
+
+
+def test_a_second_run_changes_nothing(analysed) -> None:
+    store, settings = analysed
+    before = {table: one(store, f"SELECT count(*) AS n FROM {table}")["n"] for table in RESULTS}
+    runs = Pipeline(store, settings).run()
+    assert {run.status for run in runs} == {"idle"}
+    assert {table: one(store, f"SELECT count(*) AS n FROM {table}")["n"] for table in RESULTS} == before
+
+
+def test_analysing_again_what_was_analysed_gives_the_same_rows(analysed) -> None:
+    from datetime import timedelta
+
+    store, settings = analysed
+    before = {table: one(store, f"SELECT count(*) AS n FROM {table}")["n"] for table in RESULTS}
+    Pipeline(store, settings, only=["drift", "groundedness", "cost", "flags"]).run(since=timedelta(days=36_500))
+    assert {table: one(store, f"SELECT count(*) AS n FROM {table}")["n"] for table in RESULTS} == before
+
+
+def test_late_traffic_is_picked_up_by_its_sequence_not_its_time(analysed) -> None:
+    store, settings = analysed
+    write_history(store, days=1, per_day=3, seed=9)  # ids of the first day again, later in sequence
+    runs = {run.analyzer: run for run in Pipeline(store, settings, only=["cost", "groundedness"]).run()}
+    assert runs["cost"].rows == runs["groundedness"].rows == 3
+
+
+class Broken:
+    name = "broken"
+    version = "1"
+    requires: tuple[str, ...] = ()
+
+    def run(self, context: Context) -> Iterator[Batch]:
+        yield Batch({}, rows=1)
+        raise RuntimeError("it broke")
+
+
+class Dependent(Broken):
+    name = "dependent"
+    requires = ("broken",)
+
+
+class Independent(Broken):
+    name = "independent"
+
+    def run(self, context: Context) -> Iterator[Batch]:
+        yield Batch({}, rows=2)
+
+
+def test_a_failed_analyzer_is_recorded_skips_what_needs_it_and_stops_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analysis.pipeline.ANALYZERS", (Broken(), Dependent(), Independent()))
+    with EmbeddedStore(tmp_path / "u.duckdb") as store:
+        runs = Pipeline(store, Settings(data_dir=tmp_path)).run()
+        assert [(run.analyzer, run.status) for run in runs] == [
+            ("broken", "failed"),
+            ("dependent", "skipped"),
+            ("independent", "ok"),
+        ]
+        ledger = store.query("SELECT analyzer, status, watermark, error FROM runs ORDER BY analyzer").to_pylist()
+    assert ledger[0] == {"analyzer": "broken", "status": "failed", "watermark": 0, "error": "RuntimeError: it broke"}
+    assert ledger[2]["status"] == "ok"
+
+
+def test_an_unknown_analyzer_is_named(tmp_path: Path) -> None:
+    with (
+        EmbeddedStore(tmp_path / "u.duckdb") as store,
+        pytest.raises(ConfigError, match="no analyzer nonsense; the analyzers are embed"),
+    ):
+        Pipeline(store, Settings(data_dir=tmp_path), only=["nonsense"])
+
+
+def test_an_empty_store_gives_no_rows_and_no_failure(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path / "u.duckdb") as store:
+        runs = Pipeline(store, Settings(data_dir=tmp_path)).run()
+        assert {run.status for run in runs} == {"idle"}

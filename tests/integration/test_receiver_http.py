@@ -1,0 +1,522 @@
+"""The promises of the HTTP door, through a real socket."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import resource
+import socket
+import subprocess
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from google.protobuf import json_format
+from google.rpc import status_pb2
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+from tests.integration.running import JSON, PROTOBUF, RunningCollector, StartCollector, new_trace, trace_request
+
+MIB = 2**20
+LIMIT = 64 * MIB
+
+
+def as_json(request: bytes) -> bytes:
+    """OTLP/JSON of a trace request: ids in hexadecimal."""
+    tree = json_format.MessageToDict(ExportTraceServiceRequest.FromString(request))
+    for group in tree["resourceSpans"]:
+        for scope in group["scopeSpans"]:
+            for span in scope["spans"]:
+                for name in ("traceId", "spanId"):
+                    span[name] = base64.b64decode(span[name]).hex()
+    return json.dumps(tree).encode()
+
+
+def stored(collector: RunningCollector, trace: str) -> int:
+    assert collector.flush().status == 200
+    found = collector.rows("SELECT count(*) AS n FROM spans WHERE trace_id = ?", [trace])
+    return int(found[0]["n"])
+
+
+def bomb(size: int) -> bytes:
+    packer = zlib.compressobj(9, wbits=31)
+    chunk = bytes(MIB)
+    return b"".join(packer.compress(chunk) for _ in range(size // MIB)) + packer.flush()
+
+
+# --- Encodings and status codes
+
+
+@pytest.mark.parametrize("gzipped", [False, True])
+@pytest.mark.parametrize("content_type", [PROTOBUF, JSON, "application/json; charset=utf-8"])
+def test_spans_are_taken_in_both_encodings_and_the_answer_has_the_same(
+    collector: RunningCollector, content_type: str, gzipped: bool
+) -> None:
+    trace = new_trace()
+    body = trace_request(trace, 3)
+    is_json = content_type != PROTOBUF
+    answer = collector.post("/v1/traces", as_json(body) if is_json else body, content_type, gzipped=gzipped)
+    assert answer.status == 200
+    assert answer.headers["content-type"] == content_type.partition(";")[0]
+    assert answer.body == (b"{}" if is_json else b"")
+    assert stored(collector, trace) == 3
+
+
+def test_a_chunked_body_is_taken(collector: RunningCollector) -> None:
+    trace = new_trace()
+    body = trace_request(trace, 50)
+
+    def chunks() -> Iterator[bytes]:
+        for start in range(0, len(body), 1000):
+            yield body[start : start + 1000]
+
+    assert collector.request("POST", "/v1/traces", chunks(), Content_Type=PROTOBUF).status == 200
+    assert stored(collector, trace) == 50
+
+
+def test_logs_are_taken(collector: RunningCollector) -> None:
+    request = ExportLogsServiceRequest()
+    record = request.resource_logs.add().scope_logs.add().log_records.add()
+    record.event_name = "gen_ai.client.inference.operation.details"
+    record.trace_id, record.span_id = bytes.fromhex(new_trace()), b"\1" * 8
+    assert collector.post("/v1/logs", request.SerializeToString()).status == 200
+    assert collector.post("/v1/logs", b'{"resourceLogs": []}', JSON).json == {}
+
+
+def test_metrics_are_accepted_and_dropped_with_a_warning(collector: RunningCollector) -> None:
+    answer = collector.post("/v1/metrics", b"")
+    response = ExportMetricsServiceResponse.FromString(answer.body)
+    assert answer.status == 200
+    assert response.partial_success.rejected_data_points == 0
+    assert "dropped" in response.partial_success.error_message
+    assert "dropped" in collector.post("/v1/metrics", b"{}", JSON).json["partialSuccess"]["errorMessage"]
+
+
+@pytest.mark.parametrize("path", ["/v1/traces", "/v1/logs", "/v1/metrics"])
+@pytest.mark.parametrize("secret", [b"hunter2-my-password", b'{"secret": "hunter2-my-password"'])
+def test_malformed_input_is_400_with_a_status_in_the_encoding_of_the_request_and_without_its_bytes(
+    collector: RunningCollector, path: str, secret: bytes
+) -> None:
+    answer = collector.post(path, b"\x0b" + secret)
+    assert answer.status == 400
+    assert answer.headers["content-type"] == PROTOBUF
+    assert status_pb2.Status.FromString(answer.body).code == 3
+    told = collector.post(path, secret, JSON)
+    assert told.status == 400
+    assert told.json["code"] == 3 and told.json["message"]
+    assert b"hunter2" not in answer.body + told.body
+    assert "hunter2" not in collector.log.read_text()
+
+
+@pytest.mark.parametrize("body", [b"[]", b"7", b"null", b'"text"', b'{"resourceSpans": 7}', b"\xff\xfe"])
+def test_json_of_another_shape_is_400(collector: RunningCollector, body: bytes) -> None:
+    assert collector.post("/v1/traces", body, JSON).status == 400
+
+
+def test_a_body_that_is_not_the_gzip_it_says_is_400(collector: RunningCollector) -> None:
+    for body in (b"plain", zlib.compress(b"x", wbits=31)[:-4], b""):
+        assert collector.post("/v1/traces", body, Content_Encoding="gzip").status == 400
+
+
+def test_one_bad_span_in_a_good_batch_is_partial_success(collector: RunningCollector) -> None:
+    trace = new_trace()
+    request = ExportTraceServiceRequest.FromString(trace_request(trace, 3))
+    request.resource_spans[0].scope_spans[0].spans[1].span_id = b"short"
+    answer = collector.post("/v1/traces", request.SerializeToString())
+    response = ExportTraceServiceResponse.FromString(answer.body)
+    assert answer.status == 200
+    assert response.partial_success.rejected_spans == 1
+    assert response.partial_success.error_message
+    assert stored(collector, trace) == 2
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Content_Type": "text/plain"}, {}, {"Content_Type": PROTOBUF, "Content_Encoding": "br"}]
+)
+def test_another_content_type_or_encoding_is_415(collector: RunningCollector, headers: dict[str, str]) -> None:
+    answer = collector.request("POST", "/v1/traces", b"x", **headers)
+    assert answer.status == 415
+    assert collector.post("/v1/feedback", b"", PROTOBUF).status == 415
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("path", ["/v1/traces", "/v1/logs", "/v1/metrics", "/v1/feedback", "/v1/flush"])
+def test_another_method_is_405_and_names_what_is_allowed(collector: RunningCollector, method: str, path: str) -> None:
+    answer = collector.request(method, path)
+    assert answer.status == 405
+    assert answer.headers["allow"] == "POST"
+    assert answer.json["message"]
+
+
+def test_an_unknown_path_is_404(collector: RunningCollector) -> None:
+    assert collector.post("/v1/nothing", b"").status == 404
+
+
+# --- Sizes
+
+
+def test_a_body_beyond_the_limit_is_413_declared_or_not(collector: RunningCollector) -> None:
+    body = bytes(LIMIT + 1)
+    assert collector.post("/v1/traces", body).status == 413
+    assert collector.request("POST", "/v1/traces", iter([body]), Content_Type=PROTOBUF).status == 413
+
+
+def test_a_bomb_is_413_and_memory_stays_within_twice_the_limit(collector: RunningCollector) -> None:
+    packed = bomb(1024 * MIB)
+    process = psutil.Process(collector.pid)
+    before = process.memory_info().rss
+    peak = before
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.005):
+            peak = max(peak, process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    answer = collector.post("/v1/traces", packed, Content_Encoding="gzip")
+    done.set()
+    watcher.join()
+    assert answer.status == 413
+    assert peak - before < 2 * LIMIT
+
+
+def test_a_large_body_below_the_limit_is_taken(collector: RunningCollector) -> None:
+    trace = new_trace()
+    body = trace_request(trace, 20, text="word " * 100_000)
+    assert 9 * MIB < len(body) < LIMIT
+    assert collector.post("/v1/traces", body, gzipped=True).status == 200
+    assert stored(collector, trace) == 20
+
+
+# --- Once and only once
+
+
+def test_the_same_body_three_times_at_once_and_again_after_a_restart_is_one_row_per_span(
+    start_collector: StartCollector,
+) -> None:
+    collector = start_collector()
+    trace = new_trace()
+    body = trace_request(trace, 20)
+
+    def send(_: int) -> int:
+        return collector.post("/v1/traces", body).status
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(send, range(3))) == [200] * 3
+    assert collector.stop() == 0
+    collector.start()
+    assert send(0) == 200
+    assert stored(collector, trace) == 20
+    assert collector.rows("SELECT count(*) AS n FROM interactions WHERE trace_id = ?", [trace]) == [{"n": 20}]
+    assert collector.rows("SELECT count(*) AS n FROM records WHERE trace_id = ?", [trace]) == [{"n": 20}]
+
+
+# --- Flush
+
+
+def test_everything_acknowledged_before_a_flush_can_be_queried_after_it(collector: RunningCollector) -> None:
+    for _ in range(5):
+        trace = new_trace()
+        assert collector.post("/v1/traces", trace_request(trace, 4)).status == 200
+        assert collector.flush().status == 200
+        found = collector.rows("SELECT count(*) AS n FROM interactions WHERE trace_id = ?", [trace])
+        assert found == [{"n": 4}]
+
+
+def test_a_flush_with_nothing_to_load_returns_at_once(collector: RunningCollector) -> None:
+    collector.flush()
+    started = time.monotonic()
+    assert collector.flush(5).json["last_load_seq"] >= 0
+    assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize("timeout", ["soon", "-1", "nan", "1e9"])
+def test_a_flush_with_a_senseless_timeout_is_400(collector: RunningCollector, timeout: str) -> None:
+    assert collector.request("POST", f"/v1/flush?timeout_s={timeout}", b"").status == 400
+
+
+def test_the_flush_command_waits_and_says_so(collector: RunningCollector) -> None:
+    trace = new_trace()
+    collector.post("/v1/traces", trace_request(trace))
+    done = subprocess.run(
+        collector.command("flush", "--timeout", "20s"), env=collector.env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "loaded" in done.stdout
+    assert collector.rows("SELECT count(*) AS n FROM spans WHERE trace_id = ?", [trace]) == [{"n": 1}]
+
+
+# --- Feedback and changes
+
+
+def feedback(collector: RunningCollector, **body: Any) -> Any:
+    answer = collector.post("/v1/feedback", json.dumps(body).encode(), JSON)
+    assert answer.status == 202, answer.body
+    return answer.json
+
+
+def test_feedback_is_stored_once_per_id_and_tells_whether_its_target_is_known(collector: RunningCollector) -> None:
+    trace = new_trace()
+    collector.post("/v1/traces", trace_request(trace))
+    collector.flush()
+    target = {"trace_id": trace, "span_id": f"{1:016x}"}
+    name = f"feedback of {trace}"
+    for _ in range(3):
+        told = feedback(collector, target=target, kind="thumb", value=1, comment="mail ann@example.com", id=name)
+        assert told == {"feedback_id": name, "resolved": True}
+    assert not feedback(collector, target={"trace_id": new_trace()}, kind="comment", comment="x")["resolved"]
+    collector.flush()
+    found = collector.rows("SELECT target_id, value, comment FROM feedback WHERE feedback_id = ?", [name])
+    assert found == [{"target_id": f"{trace}:{1:016x}", "value": 1.0, "comment": "mail [EMAIL]"}]
+
+
+def test_feedback_that_comes_before_its_span_finds_it_later(collector: RunningCollector) -> None:
+    trace = new_trace()
+    told = feedback(collector, target={"trace_id": trace, "span_id": f"{1:016x}"}, kind="rating", value=4)
+    collector.flush()
+    collector.post("/v1/traces", trace_request(trace))
+    collector.flush()
+    found = collector.rows("SELECT target_kind, target_id FROM feedback WHERE feedback_id = ?", [told["feedback_id"]])
+    assert found == [{"target_kind": "interaction", "target_id": f"{trace}:{1:016x}"}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"target": {}, "kind": "thumb"},
+        {"target": {"trace_id": "a"}, "kind": "applause"},
+        {"target": {"trace_id": 7}, "kind": "thumb"},
+        {"target": {"trace_id": "a"}, "kind": "thumb", "value": "up"},
+        {"target": {"trace_id": "a"}, "kind": "thumb", "unknown": 1},
+        [],
+    ],
+)
+def test_feedback_of_another_shape_is_400(collector: RunningCollector, body: Any) -> None:
+    assert collector.post("/v1/feedback", json.dumps(body).encode(), JSON).status == 400
+
+
+def test_a_change_is_stored_once_per_id(collector: RunningCollector) -> None:
+    name = f"change {new_trace()}"
+    change = {
+        "kind": "model",
+        "name": "answerer",
+        "before": "a",
+        "after": "b",
+        "at": "2026-03-01T12:00:00+02:00",
+        "id": name,
+    }
+    for _ in range(2):
+        assert collector.post("/v1/changes", json.dumps(change).encode(), JSON).json == {"change_id": name}
+    collector.flush()
+    found = collector.rows('SELECT kind, name, after, epoch_us("at") AS at_us FROM changes WHERE change_id = ?', [name])
+    assert found == [{"kind": "model", "name": "answerer", "after": "b", "at_us": 1_772_359_200_000_000}]
+
+
+# --- Health
+
+
+def test_health_counters_equal_what_clients_saw(start_collector: StartCollector) -> None:
+    collector = start_collector()
+    request = ExportTraceServiceRequest.FromString(trace_request(new_trace(), 7))
+    request.resource_spans[0].scope_spans[0].spans[0].trace_id = b"bad"
+    assert collector.post("/v1/traces", request.SerializeToString()).status == 200
+    assert collector.post("/v1/traces", trace_request(new_trace(), 4)).status == 200
+    assert collector.post("/v1/traces", b"\x0b").status == 400
+    collector.flush()
+    health = collector.request("GET", "/healthz").json
+    assert health == {"accepted": 10, "loaded": 10, "journal_bytes": 0, "last_load_seq": health["last_load_seq"]}
+    text = collector.request("GET", "/metrics").body.decode()
+    for line in (
+        'undertow_accepted_items_total{signal="traces"} 10',
+        'undertow_rejected_items_total{signal="traces"} 1',
+        'undertow_requests_total{door="http",signal="traces",status="200"} 2',
+        'undertow_requests_total{door="http",signal="traces",status="400"} 1',
+        "undertow_loaded_items_total 10",
+    ):
+        assert line in text.splitlines()
+
+
+def test_an_idle_collector_is_small_and_imports_no_heavy_library(start_collector: StartCollector) -> None:
+    collector = start_collector()
+    collector.post("/v1/traces", trace_request(new_trace(), 50))
+    collector.flush()
+    assert psutil.Process(collector.pid).memory_info().rss < 250 * MIB
+    maps = Path(f"/proc/{collector.pid}/maps").read_text()
+    for library in ("pandas", "sklearn", "onnxruntime", "torch", "numba"):
+        assert f"/{library}/" not in maps
+
+
+# --- Tokens
+
+TOKENS = json.dumps({"sender": ["ingest"], "reader": ["read"], "writer": ["write"]})
+
+
+def test_tokens_are_checked_before_the_body_is_read(start_collector: StartCollector) -> None:
+    collector = start_collector(UNDERTOW_AUTH__TOKENS=TOKENS)
+    connection = http.client.HTTPConnection("127.0.0.1", collector.http_port, timeout=10)
+    connection.putrequest("POST", "/v1/traces")
+    connection.putheader("Content-Type", PROTOBUF)
+    connection.putheader("Content-Length", "1000000")
+    connection.endheaders()  # no body follows, and none is waited for
+    assert connection.getresponse().status == 401
+    connection.close()
+    body = trace_request(new_trace())
+    for token, status in (("sender", 200), ("reader", 403), ("writer", 403), ("wrong", 401), ("", 401)):
+        assert collector.post("/v1/traces", body, Authorization=f"Bearer {token}").status == status
+    assert collector.post("/v1/traces", body, Authorization="sender").status == 401
+    assert collector.post("/v1/flush", b"").status == 401
+    assert collector.post("/v1/flush", b"", Authorization="Bearer reader").status == 200
+    assert collector.try_get("/readyz") == 200
+
+
+# --- Disk, store, overload, stop
+
+
+def test_a_full_disk_is_503_and_the_door_opens_again_when_there_is_space(start_collector: StartCollector) -> None:
+    collector = start_collector()
+    kept, lost, later = new_trace(), new_trace(), new_trace()
+    assert collector.post("/v1/traces", trace_request(kept)).status == 200
+    collector.flush()
+    # From now on no file of this process may grow, which is what a full disk does.
+    _, hard = resource.prlimit(collector.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    try:
+        for _ in range(3):
+            answer = collector.post("/v1/traces", trace_request(lost))
+            assert answer.status == 503
+            assert int(answer.headers["retry-after"]) > 0
+            assert status_pb2.Status.FromString(answer.body).code == 14
+    finally:
+        resource.prlimit(collector.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
+    assert collector.post("/v1/traces", trace_request(later)).status == 200
+    assert stored(collector, later) == 1
+    assert stored(collector, lost) == 0
+    assert collector.request("GET", "/healthz").json["accepted"] == 2
+
+
+def test_a_store_that_cannot_write_stalls_no_acknowledgement_and_catches_up(start_collector: StartCollector) -> None:
+    collector = start_collector()
+    trace = new_trace()
+    slow = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE a.range + b.range = 7"
+    with ThreadPoolExecutor(4) as pool:
+        blockers = [pool.submit(_swallow, lambda: collector.rows(slow)) for _ in range(2)]
+        started = time.monotonic()
+        for number in range(1, 21):
+            assert collector.post("/v1/traces", trace_request(trace, first=number)).status == 200
+        assert time.monotonic() - started < 15
+        assert stored(collector, trace) == 20
+        collector.kill()
+        for blocker in blockers:
+            blocker.result()
+
+
+def _swallow(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except Exception:
+        return
+
+
+def test_a_full_journal_is_503_with_retry_after_until_it_is_loaded(start_collector: StartCollector) -> None:
+    collector = start_collector(
+        UNDERTOW_COLLECTOR__MAX_JOURNAL_BYTES="200000", UNDERTOW_COLLECTOR__LOAD_INTERVAL_S="3600"
+    )
+    collector.post("/v1/traces", trace_request(new_trace()))
+    statuses = []
+    acknowledged = []
+    for _ in range(20):
+        trace = new_trace()
+        answer = collector.post("/v1/traces", trace_request(trace, 50))
+        statuses.append(answer.status)
+        if answer.status == 200:
+            acknowledged.append(trace)
+        else:
+            assert answer.status == 503 and answer.headers["retry-after"] == "5"
+    assert 503 in statuses
+    assert collector.flush().status == 200
+    assert collector.post("/v1/traces", trace_request(new_trace(), 50)).status == 200
+    assert [stored(collector, trace) for trace in acknowledged] == [50] * len(acknowledged)
+
+
+def test_more_bytes_in_hand_than_the_backlog_may_hold_is_503(start_collector: StartCollector) -> None:
+    collector = start_collector(UNDERTOW_COLLECTOR__MAX_BACKLOG_BYTES="1000000")
+    slow = socket.create_connection(("127.0.0.1", collector.http_port))
+    head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {PROTOBUF}\r\nContent-Length: 2000000\r\n\r\n"
+    slow.sendall(head.encode() + bytes(990_000))
+    time.sleep(0.3)
+    answer = collector.post("/v1/traces", trace_request(new_trace(), 200))
+    slow.close()
+    assert answer.status == 503
+    assert answer.headers["retry-after"] == "1"
+    time.sleep(0.2)
+    assert collector.post("/v1/traces", trace_request(new_trace(), 200)).status == 200
+
+
+def test_a_graceful_stop_answers_what_is_in_flight_and_loads_what_was_acknowledged(
+    start_collector: StartCollector,
+) -> None:
+    collector = start_collector()
+    trace = new_trace()
+    body = trace_request(trace, 10)
+    connection = socket.create_connection(("127.0.0.1", collector.http_port))
+    head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {PROTOBUF}\r\nContent-Length: {len(body)}\r\n\r\n"
+    connection.sendall(head.encode() + body[:100])
+    time.sleep(0.2)
+    assert collector.process is not None
+    collector.process.terminate()
+    time.sleep(0.3)
+    connection.sendall(body[100:])
+    answer = connection.recv(65536)
+    connection.close()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert collector.stop() == 0
+    assert not (collector.data / "collector.json").exists()
+    assert collector.rows_at_rest(f"SELECT count(*) AS n FROM interactions WHERE trace_id = '{trace}'") == [{"n": 10}]
+
+
+def test_a_port_in_use_is_named_with_its_setting(collector: RunningCollector, tmp_path: Path) -> None:
+    for port, variable in (
+        (collector.http_port, "UNDERTOW_COLLECTOR__HTTP_PORT"),
+        (collector.grpc_port, "UNDERTOW_COLLECTOR__GRPC_PORT"),
+        (collector.store_port, "UNDERTOW_STORE__PORT"),
+    ):
+        second = RunningCollector(tmp_path / variable, **{variable: str(port)})
+        second.work.mkdir()
+        done = _run(second)
+        assert done.returncode == 1
+        assert str(port) in done.stderr and variable in done.stderr
+
+
+def test_a_data_folder_in_use_names_its_owner(collector: RunningCollector, tmp_path: Path) -> None:
+    second = RunningCollector(tmp_path / "second", UNDERTOW_DATA_DIR=str(collector.data))
+    second.work.mkdir()
+    done = _run(second)
+    assert done.returncode == 1
+    assert str(collector.pid) in done.stderr and collector.store_url in done.stderr
+
+
+def _run(collector: RunningCollector) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        collector.command("collect"),
+        cwd=collector.work,
+        env={**collector.env, "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "")},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
