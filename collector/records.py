@@ -39,7 +39,10 @@ class Document(TypedDict, total=False):
 
 
 class Judgement(TypedDict, total=False):
-    """An evaluation or a human's feedback that travelled inside telemetry."""
+    """An evaluation or a human's feedback that travelled inside telemetry.
+
+    ``scope`` is absent for what judges one span, else ``trace`` or ``session``.
+    """
 
     name: str
     value: float | None
@@ -48,12 +51,14 @@ class Judgement(TypedDict, total=False):
     evaluator: str | None
     human: bool
     response_id: str | None
+    scope: str
 
 
 class Facts(TypedDict, total=False):
     """What a dialect read from one span or log record, in canonical names. Absent means not said.
 
-    ``input_messages`` holds no system message twice; ``input_tokens`` includes cached tokens.
+    ``input_messages`` holds no system message twice; ``input_tokens`` includes cached tokens. ``fragment`` is true
+    for a log record of a single message: the fragments of one span, in order of time, are its conversation.
     """
 
     provider: str
@@ -90,6 +95,7 @@ class Facts(TypedDict, total=False):
     tool_result: Any
     embedding_inputs: list[str]
     judgements: list[Judgement]
+    fragment: bool
 
 
 class Record(TypedDict, total=False):
@@ -98,7 +104,8 @@ class Record(TypedDict, total=False):
     ``operation`` is canonical: ``chat``, ``text_completion``, ``embeddings``, ``retrieval``, ``execute_tool``,
     ``invoke_agent``, ``invoke_workflow`` or absent for a span of no known meaning. ``status`` is ``OK``,
     ``ERROR`` or ``UNSET``. Times are nanoseconds since the epoch. ``attributes``, ``events`` and ``resource``
-    hold what no dialect mapped.
+    hold what no dialect mapped. ``sequence`` is the place of a log record in its request: it orders records of
+    the same time.
     """
 
     record_id: str
@@ -114,6 +121,7 @@ class Record(TypedDict, total=False):
     dialect: str
     start_ns: int
     end_ns: int
+    sequence: int
     status: str
     error_type: str | None
     error_message: str | None
@@ -134,11 +142,13 @@ class Normalised:
     ----------
     records : accepted records.
     rejected : how many items of the request were refused.
+    ignored : how many log records were accepted and hold nothing that Undertow stores.
     error_message : why, for ``partial_success``; empty when nothing was refused.
     """
 
     records: list[Record]
     rejected: int = 0
+    ignored: int = 0
     error_message: str = ""
 
 

@@ -251,10 +251,10 @@ def _explained(calls: _Calls, matched: _Matched, residuals: Floats, seed: int) -
     given, now = matched.windows(residuals), matched.row_is_current
     answers = _cells(calls.responses[matched.rows], ANSWER_CELLS[-1], seed)
     questions = _cells(calls.prompts[matched.rows], QUESTION_CELLS, seed)
-    by_answer = explain(given, answers[~now], answers[now], seed=seed)
-    by_question = explain(given, questions[~now], questions[now], seed=seed)
+    kinds = (questions[~now], questions[now])
+    by_answer = explain(given, answers[~now], answers[now], seed=seed, kinds=kinds)
     origin = calls.origin[matched.rows[now]]
     contributions = tuple(
         replace(part, exemplars=tuple(int(origin[i]) for i in part.exemplars)) for part in by_answer.contributions
     )
-    return Explanation(contributions, tuple(int(origin[i]) for i in by_answer.exemplars), by_question.style)
+    return Explanation(contributions, tuple(int(origin[i]) for i in by_answer.exemplars), by_answer.style)

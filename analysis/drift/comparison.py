@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from types import MappingProxyType
 
 import numpy as np
 
 from analysis.drift.arrays import Floats, Groups, Ints
 from analysis.drift.explain import Explanation, explain
-from analysis.drift.permutation import Draw, FreeDraw, joint_p_value, own_p_values
+from analysis.drift.permutation import Draw, FreeDraw, deviations, joint_p_value, own_p_values
 from analysis.drift.pooled import MIN_GROUPS, MIN_ROWS, Windows, pool, windows
 from analysis.drift.result import DriftResult, Part, insufficient
 from analysis.drift.statistics import VERDICT_FAMILIES, Bound, Statistic
@@ -155,7 +154,7 @@ def conclude(
         verdict="insufficient" if p_floor > alpha else "drifted" if drifted else "stable",
         n_reference=given.n_rows[0],
         n_current=given.n_rows[1],
-        parts=MappingProxyType(parts),
+        parts=parts,
         contributions=explanation.contributions,
         exemplars=explanation.exemplars,
         style=drifted and explanation.style,
@@ -181,15 +180,16 @@ def _near(p_value: float, alpha: float, n: int) -> bool:
 
 def _loudest(table: Floats) -> int:
     """Return the column with the smallest own p-value, and of equal ones the most deviant."""
-    deviation = (table[0] - table.mean(axis=0)) / np.maximum(table.std(axis=0), 1e-12)
-    return int(np.lexsort((-deviation, own_p_values(table)[0]))[0])
+    return int(np.lexsort((-deviations(table)[0], own_p_values(table)[0]))[0])
 
 
 def _checked_topics(
     given: Windows, reference_topics: Ints | None, current_topics: Ints | None
 ) -> tuple[Ints, Ints] | None:
-    if reference_topics is None or current_topics is None:
+    if reference_topics is None and current_topics is None:
         return None
+    if reference_topics is None or current_topics is None:
+        raise ValueError("expected topics of both windows or of neither, got those of one")
     topics = np.asarray(reference_topics, dtype=np.int64), np.asarray(current_topics, dtype=np.int64)
     if (len(topics[0]), len(topics[1])) != given.n_rows:
         raise ValueError(f"expected topics of {given.n_rows} rows, got {len(topics[0])} and {len(topics[1])}")

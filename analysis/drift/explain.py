@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from analysis.drift.arrays import Bools, Floats, Ints
+from analysis.drift.arrays import Bools, Floats, Ints, nearest
+from analysis.drift.cells import lloyd
 from analysis.drift.pooled import Windows
 from analysis.drift.result import Contribution, ContributionKind
 from analysis.drift.statistics.jensen_shannon import divergence_terms
@@ -20,6 +21,8 @@ CONTRIBUTIONS = 12
 LEAST_CONTRIBUTION = 0.01
 LEAST_ROWS = 10
 STYLE_COSINE = 0.08
+STYLE_CELLS = 16
+STYLE_ROWS = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,16 +34,37 @@ class Explanation:
     style: bool
 
 
-def explain(given: Windows, reference_topics: Ints, current_topics: Ints, *, seed: int) -> Explanation:
-    """Explain the difference of two windows by a partition (topics or cells) of their rows."""
+def explain(
+    given: Windows,
+    reference_topics: Ints,
+    current_topics: Ints,
+    *,
+    seed: int,
+    kinds: tuple[Ints, Ints] | None = None,
+) -> Explanation:
+    """Explain the difference of two windows by a partition (topics or cells) of their rows.
+
+    ``kinds``: the partition of reference and current rows whose shifts tell style from meaning;
+    ``None``: cells of the rows less their window's mean, since a change of style may carry every row
+    out of the cell of its topic.
+    """
     telling = tellingness(given, seed)
     ranked = _one_per_group(np.argsort(-telling, kind="stable"), given.current_groups)
     ranked = ranked[np.isfinite(telling[ranked])]
     table = _topic_table(given, reference_topics, current_topics)
     contributions = _contributions(table, ranked, current_topics)
-    return Explanation(
-        contributions, tuple(int(i) for i in ranked[:EXEMPLARS]), mean_cosine(table.shifts) > STYLE_COSINE
-    )
+    shifts = _topic_table(given, *(kinds or _centred_cells(given, seed))).shifts
+    exemplars = tuple(int(i) for i in ranked[:EXEMPLARS])
+    return Explanation(contributions, exemplars, mean_cosine(shifts) > STYLE_COSINE)
+
+
+def _centred_cells(given: Windows, seed: int) -> tuple[Ints, Ints]:
+    """Return coarse cells of reference and current rows less their window's mean."""
+    windows = [rows - rows.mean(axis=0) for rows in (given.reference, given.current)]
+    rows = np.concatenate(windows)
+    k = max(3, min(STYLE_CELLS, len(rows) // STYLE_ROWS))
+    cell = nearest(rows, lloyd(rows, k, np.random.default_rng([seed, 22])))[0]
+    return cell[: len(windows[0])], cell[len(windows[0]) :]
 
 
 def tellingness(given: Windows, seed: int) -> Floats:
@@ -114,7 +138,9 @@ def _moments(rows: Floats, topic: Ints, groups: Ints, k: int) -> tuple[Floats, F
 
 
 def _sums(rows: Floats, index: Ints, k: int) -> Floats:
-    member = sparse.csr_matrix((np.ones(len(rows)), (index, np.arange(len(rows)))), shape=(k, len(rows)))
+    member = sparse.csr_matrix(
+        (np.ones(len(rows), dtype=rows.dtype), (index, np.arange(len(rows)))), shape=(k, len(rows))
+    )
     return np.asarray(member @ rows)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
@@ -121,12 +121,15 @@ def _codes(values: Texts | None, n: int) -> Ints:
     """Return integer codes, -1 for ``None``, NaN and the empty string."""
     if values is None:
         return np.full(n, -1, dtype=np.int64)
-    unknown = pd.isna(np.asarray(values, dtype=object))
-    texts = np.where(unknown, "", np.asarray(values, dtype=object)).astype(str)
+    texts = np.array(["" if _unknown(value) else str(value) for value in values], dtype=str)
     if n == 0:
         return np.zeros(0, dtype=np.int64)
     codes = np.unique(texts, return_inverse=True)[1].astype(np.int64)
     return np.where(texts == "", -1, codes)
+
+
+def _unknown(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _same_key(prompt_keys: Texts | None, service: Ints, when: npt.NDArray[Any]) -> Ints:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 
@@ -93,7 +92,7 @@ def compare_to_past(
         verdict="drifted" if drifted else "stable",
         n_reference=rows[0],
         n_current=rows[1],
-        parts=MappingProxyType(parts),
+        parts=parts,
         contributions=explanation.contributions,
         exemplars=explanation.exemplars,
         style=drifted and explanation.style,
@@ -184,13 +183,13 @@ def _days(
         if len(rows) >= MIN_ROWS:
             kept.append((rows, sessions))
     kept.append((today, as_groups(current_groups, len(today), "current_groups")))
-    window: Ints = np.repeat(np.arange(len(kept)), [len(rows) for rows, _ in kept])
+    of_window: Ints = np.repeat(np.arange(len(kept)), [len(rows) for rows, _ in kept])
     sessions = np.concatenate([groups for _, groups in kept])
-    pairs = np.unique(np.column_stack([window, sessions]), axis=0, return_inverse=True)[1]
+    pairs = np.unique(np.column_stack([of_window, sessions]), axis=0, return_inverse=True)[1]
     groups: Ints = pairs.reshape(-1).astype(np.int64)
     lengths = np.bincount(groups).astype(np.float64)
     stacked = np.concatenate([rows for rows, _ in kept if len(rows)] or [today])
-    return _Days(stacked, window, groups, lengths[groups] ** -0.5, len(kept) - 1)
+    return _Days(stacked, of_window, groups, lengths[groups] ** -0.5, len(kept) - 1)
 
 
 def _scores(days: _Days, seed: int) -> tuple[Floats, tuple[float, ...], Ints]:

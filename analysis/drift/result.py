@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Literal
 
 Verdict = Literal["stable", "drifted", "insufficient"]
 ContributionKind = Literal["share", "within"]
-
-NOTHING: Mapping[str, Part] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class DriftResult:
     verdict: Verdict
     n_reference: int
     n_current: int
-    parts: Mapping[str, Part] = field(default_factory=lambda: NOTHING)
+    parts: Mapping[str, Part] = field(default_factory=dict)
     contributions: tuple[Contribution, ...] = ()
     exemplars: tuple[int, ...] = ()
     style: bool = False
@@ -70,10 +67,11 @@ class DriftResult:
     needed: str = ""
 
 
-def insufficient(  # the sizes of two windows are four numbers, and each has its own name
-    needed: str, *, rows: tuple[int, int], groups: tuple[int, int], p_floor: float = 1.0
-) -> DriftResult:
-    """Return the result that says: not enough data, and how much would be enough."""
+def insufficient(needed: str, *, rows: tuple[int, int], groups: tuple[int, int], p_floor: float = 1.0) -> DriftResult:
+    """Return the result that says: not enough data, and how much would be enough.
+
+    ``rows`` and ``groups`` are those of (reference, current).
+    """
     nan = float("nan")
     return DriftResult(
         statistic="none",

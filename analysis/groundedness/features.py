@@ -46,6 +46,7 @@ _META = re.compile(
 )
 _NEGATION = frozenset("no not never none neither nor cannot without n't".split())
 _RARITY_OF_STRANGERS = 1.0
+_STRANGER_THOUSANDTHS = 1000
 _MOST = 3
 
 
@@ -172,11 +173,13 @@ class FeatureReader:
 
     def __init__(self, rarity: Mapping[str, float]) -> None:
         self.rarity = rarity
+        # Whole thousandths add up to the same sum in any order, and sets have no order.
+        self._thousandths = {form: round(1000 * value) for form, value in rarity.items()}
 
     def weight(self, forms: Sequence[str] | frozenset[str]) -> float:
         """Return the summed rarity of some forms."""
-        get = self.rarity.get
-        return sum(get(form, _RARITY_OF_STRANGERS) for form in forms)
+        get = self._thousandths.get
+        return sum(get(form, _STRANGER_THOUSANDTHS) for form in forms) / 1000
 
     def sentence(
         self, text: str, span: Span, place: tuple[int, int], reference: Reference, *, listed: bool

@@ -23,9 +23,10 @@ _GREETING_WORDS = (
     r"thanks?|thank you|you(?:'re| are) (?:very )?welcome|have a (?:great|nice|good)|(?:best|kind) regards",
     r"sorry|i(?: am|'m)(?: (?:so|very|really))? sorry|i apologi[sz]e|apologies|please note the following",
     r"here(?:'s| is| are) (?:what|the|a|some|how)",
+    r"(?:(?:yes|no),? )?(?:that|this|it)(?:'s| is) (?:not )?(?:possible|correct|right|true|fine)[.!]?$",
 )
 _OFFERS = re.compile(rf"^\W*(?:{'|'.join(_OFFER_WORDS)})\b", re.IGNORECASE)
-_SMALL_TALK = re.compile(rf"^\W*(?:{'|'.join(_GREETING_WORDS)})\b", re.IGNORECASE)
+_SMALL_TALK = re.compile(rf"^\W*(?:{'|'.join(_GREETING_WORDS)})(?!\w)", re.IGNORECASE)
 _TURN = re.compile(r"\b(?:but|however|although|though|instead)\b", re.IGNORECASE)
 _SHORT_TALK_WORDS = 9
 _LONGEST_LEAD_IN = 22
@@ -38,6 +39,9 @@ _FOREIGN = frozenset(
     że og ikke til""".split()
 ) - (STOPWORDS | {"die", "pour", "van", "per", "con", "on"})
 _FEWEST_FOREIGN = 2
+# English prose is 40-50 % function words; where they are plenty, the slower classifier need not be asked.
+_PLENTY, _FEWEST_ENGLISH = 0.25, 12
+_WORDS = re.compile(r"[^\W\d_]+")
 _HEAD = 2000
 _LATIN_SHARE = 0.7
 
@@ -64,6 +68,11 @@ def is_claim(sentence: str) -> bool:
 def looks_english(text: str) -> bool:
     """Whether a text is English; a text too short to tell passes when it is in Latin letters."""
     head = text[:_HEAD]
+    words = [word.lower() for word in _WORDS.findall(head)]
+    english = sum(word in STOPWORDS for word in words)
+    foreign = sum(word in _FOREIGN for word in words)
+    if english >= _PLENTY * max(len(words), _FEWEST_ENGLISH) and english > 2 * foreign:
+        return True
     letters = [char for char in head if char.isalpha()]
     latin = sum(char.isascii() or unicodedata.name(char, "").startswith("LATIN") for char in letters)
     if letters and latin / len(letters) < _LATIN_SHARE:
@@ -71,6 +80,4 @@ def looks_english(text: str) -> bool:
     language = detect_language(head)
     if language is not None:
         return language == "en"
-    words = [word.lower() for word in re.findall(r"[^\W\d_]+", head)]
-    foreign = sum(word in _FOREIGN for word in words)
-    return foreign < _FEWEST_FOREIGN or foreign <= sum(word in STOPWORDS for word in words)
+    return foreign < _FEWEST_FOREIGN or foreign <= english

@@ -30,6 +30,7 @@ from analysis.groundedness.tokens import claim_start
 from undertow.text import sentences
 
 Floats = NDArray[np.float64]
+_HEAD = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +220,6 @@ def _why_not(response: str, documents: Sequence[str]) -> str:
         return "no documents were given"
     if not looks_english(response):
         return "the response is not in English, and this scorer was made for English"
-    if not looks_english(" ".join(documents)):
+    if not looks_english(" ".join(document[:_HEAD] for document in documents)):
         return "the documents are not in English, and this scorer was made for English"
     return ""

@@ -62,7 +62,6 @@ class Tokens:
         return len(self.form)
 
 
-@lru_cache(maxsize=65_536)
 def stem(word: str) -> str:
     """Cut the commonest English endings, so that `charged`, `charges` and `charge` meet.
 
@@ -107,25 +106,32 @@ def tokenize(text: str) -> Tokens:
     Tokens
         Words, numbers (number words included) and names, in order.
     """
-    rows = [_token(match, text) for match in _TOKEN.finditer(text)]
+    rows = []
+    for match in _TOKEN.finditer(text):
+        start, end = match.span()
+        form, kind, content, capital = _lexeme(match.group())
+        if capital and (kind == NAME or _inside_sentence(text, start)):
+            kind = NAME
+        rows.append((start, end, form, kind, content))
     if not rows:
         return Tokens((), (), (), (), ())
     return Tokens(*zip(*rows, strict=True))
 
 
-def _token(match: re.Match[str], text: str) -> tuple[int, int, str, int, bool]:
-    raw, start, end = match.group(), match.start(), match.end()
+@lru_cache(maxsize=65_536)
+def _lexeme(raw: str) -> tuple[str, int, bool, bool]:
+    """Return form, kind, content of a token by itself, and whether its capital may make it a name."""
     if raw[0].isdigit():
-        return start, end, plain_number(raw), NUMBER, True
+        return plain_number(raw), NUMBER, True, False
     lower = raw.lower()
     if lower in _NUMBER_WORDS:
-        return start, end, _NUMBER_WORDS[lower], NUMBER, True
+        return _NUMBER_WORDS[lower], NUMBER, True, False
     if raw[-2:-1] in "'’" or raw[-1] in "'’":
         lower = _APOSTROPHE.sub("", lower)
     if lower in STOPWORDS:
-        return start, end, lower, WORD, False
-    named = raw[0].isupper() and (_inside_sentence(text, start) or raw[1:2].isupper())
-    return start, end, stem(lower), NAME if named else WORD, len(lower) > 1
+        return lower, WORD, False, False
+    kind = NAME if raw[0].isupper() and raw[1:2].isupper() else WORD
+    return stem(lower), kind, len(lower) > 1, raw[0].isupper()
 
 
 def _inside_sentence(text: str, start: int) -> bool:

@@ -12,12 +12,13 @@ IntArray = NDArray[np.int64]
 DoubleArray = NDArray[np.float64]
 
 BLOCK_ROWS = 8192
+SHORTEST = 1e-12
 RADIUS_QUANTILE = 0.95
 SHRINKAGE_ROWS = 10
 
 
 def unit_rows(X: ArrayLike) -> FloatArray:
-    """Return ``X`` (n, d) as float32 rows of length one; zero rows stay zero.
+    """Return ``X`` (n, d) as float32 rows of length one; rows shorter than 1e-12 become zero.
 
     Raises
     ------
@@ -32,8 +33,19 @@ def unit_rows(X: ArrayLike) -> FloatArray:
         raise ValueError(f"{int((~np.isfinite(lengths)).sum())} of {len(rows)} rows hold NaN or infinity")
     if np.allclose(lengths, 1.0, atol=1e-6):
         return rows
-    scale = np.where(lengths > 0, lengths, 1.0).astype(np.float32)
-    return rows / scale[:, None]
+    scale = np.where(lengths > SHORTEST, 1.0 / np.maximum(lengths, SHORTEST), 0.0).astype(np.float32)
+    return rows * scale[:, None]
+
+
+def distinct_rows(X: FloatArray) -> tuple[IntArray, IntArray]:
+    """Return the first row of each distinct vector (m,), and which of them every row is (n,).
+
+    Vectors that agree to four decimals are one; they are numbered in an order that depends on their content.
+    """
+    rounded = np.ascontiguousarray(np.round(X, 4) + np.float32(0.0))
+    keys = rounded.view(np.dtype((np.void, rounded.dtype.itemsize * rounded.shape[1]))).ravel()
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    return first.astype(np.int64), inverse.astype(np.int64)
 
 
 def blocks(n: int, size: int = BLOCK_ROWS) -> Iterator[slice]:

@@ -3,7 +3,8 @@
 Each layer's noise is filled from the nearest cluster mean and the mean silhouette (Rousseeuw, 1987; cosine
 distance) of a sample is compared. The silhouette alone prefers very many small clusters on real questions,
 so a layer may hold at most ``1.25 * sqrt(n)`` topics, and among layers within .01 of the best the coarsest
-wins: fewer topics are easier to read, and a difference that small is noise of the sample.
+wins: fewer topics are easier to read, and a difference that small is noise of the sample. Merged clusters are
+taken instead of any layer only where they gain very much.
 """
 
 from __future__ import annotations
@@ -12,44 +13,84 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.topics.geometry import FloatArray, IntArray, fill_noise
+from analysis.topics.geometry import FloatArray, IntArray, fill_noise, mean_directions
 
 SAMPLE_ROWS = 3000
 TOLERANCE = 0.01
 MOST_TOPICS_PER_ROOT = 1.25
+MERGE_STEP = 1.2
+# On question sets with known intents, merging gained .03 to .09 of silhouette and often lost accuracy; on round
+# clouds that an engine had shattered it gained more than .4.
+MERGE_GAIN = 0.2
 
 
-def choose_layer(X: FloatArray, layers: Sequence[IntArray], seed: int = 0) -> tuple[int, float]:
-    """Return the index of the chosen layer and its silhouette.
+def choose_labels(X: FloatArray, layers: Sequence[IntArray], seed: int = 0) -> tuple[IntArray, float]:
+    """Return the labels that become topics and their silhouette.
 
     Parameters
     ----------
     X
         Unit rows (n, d).
     layers
-        Label vectors (n,), -1 for noise.
+        Label vectors (n,) of the engine, -1 for noise.
     seed
         Seed of the sample on which silhouettes are computed.
 
     Returns
     -------
     tuple
-        The layer's index, and its silhouette in [-1, 1] (NaN where the layer has fewer than two clusters).
+        Labels (n,), and their silhouette in [-1, 1] (NaN where no layer has a usable number of clusters).
     """
-    counts = [int(layer.max(initial=-1)) + 1 for layer in layers]
-    allowed = [i for i, k in enumerate(counts) if 2 <= k <= MOST_TOPICS_PER_ROOT * np.sqrt(len(X))]
-    if not allowed:
-        return _fallback(counts), float("nan")
-    scores = {i: float(np.nan_to_num(silhouette(X, fill_noise(X, layers[i]), seed), nan=-1.0)) for i in allowed}
-    best = max(scores.values())
-    close = [i for i in allowed if scores[i] >= best - TOLERANCE]
-    chosen = min(close, key=lambda i: counts[i])
-    return chosen, scores[chosen]
+    layer, quality = _best(X, layers, seed)
+    merged, merged_quality = _best(X, merged_layers(X, layers), seed)
+    if merged is not None and (layer is None or merged_quality >= quality + MERGE_GAIN):
+        return merged, merged_quality
+    return (layers[_coarsest(layers)], float("nan")) if layer is None else (layer, quality)
 
 
-def _fallback(counts: Sequence[int]) -> int:
+def merged_layers(X: FloatArray, layers: Sequence[IntArray]) -> list[IntArray]:
+    """Return coarser layers (n,) from average linkage of the cluster means of the finest usable layer.
+
+    They cure an engine that shatters round clouds, such as traffic made from templates. Real questions also
+    gain a little silhouette by merging, and lose accuracy: see `MERGE_GAIN`.
+    """
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    usable = [layer for layer in layers if 3 <= _clusters(layer) <= MOST_TOPICS_PER_ROOT * np.sqrt(len(X))]
+    if not usable:
+        return []
+    layer = max(usable, key=_clusters)
+    k = _clusters(layer)
+    means = mean_directions(X, layer, k)
+    distance = np.maximum(1.0 - (means @ means.T)[np.triu_indices(k, 1)], 0.0)
+    tree = linkage(distance.astype(np.float64), method="average")
+    counts = sorted({max(2, round(k / MERGE_STEP**step)) for step in range(1, 40)} - {k}, reverse=True)
+    cuts = [fcluster(tree, count, criterion="maxclust").astype(np.int64) - 1 for count in counts]
+    return [np.where(layer >= 0, cut[layer], -1) for cut in cuts]
+
+
+def _clusters(layer: IntArray) -> int:
+    return int(layer.max(initial=-1)) + 1
+
+
+def _coarsest(layers: Sequence[IntArray]) -> int:
+    """Return the index of the layer with the fewest clusters above one, else of the one with most."""
+    counts = [_clusters(layer) for layer in layers]
     several = [i for i, k in enumerate(counts) if k >= 2]
     return min(several, key=lambda i: counts[i]) if several else int(np.argmax(counts))
+
+
+def _best(X: FloatArray, layers: Sequence[IntArray], seed: int) -> tuple[IntArray | None, float]:
+    """Return the layer with the best silhouette, the coarsest among near ties, or None where none is usable."""
+    most = MOST_TOPICS_PER_ROOT * np.sqrt(len(X))
+    usable = [layer for layer in layers if 2 <= _clusters(layer) <= most]
+    if not usable:
+        return None, float("nan")
+    qualities = [silhouette(X, fill_noise(X, layer), seed) for layer in usable]
+    known = np.nan_to_num(qualities, nan=-1.0)
+    close = np.flatnonzero(known >= known.max() - TOLERANCE)
+    chosen = min(close.tolist(), key=lambda i: _clusters(usable[i]))
+    return usable[chosen], float(known[chosen])
 
 
 def silhouette(X: FloatArray, labels: IntArray, seed: int = 0) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.topics.geometry import FloatArray, blocks, unit_rows
+from analysis.topics.geometry import FloatArray, blocks, distinct_rows, unit_rows
 
 SCHEMA_VERSION = 1
 LARGEST_SAMPLE = 20_000
@@ -58,8 +58,7 @@ class TopicMap:
         """
         rows = unit_rows(X)
         # Copies of one vector pull a layout apart into islands.
-        _, first = np.unique(np.round(rows, 5), axis=0, return_index=True)
-        first = np.sort(first)
+        first = np.sort(distinct_rows(rows)[0])
         if len(first) > self.sample_rows:
             chosen = np.random.default_rng(self.seed).choice(len(first), self.sample_rows, replace=False)
             first = first[np.sort(chosen)]

@@ -14,8 +14,8 @@ from analysis.topics import state
 from analysis.topics.clusterers import Clusterer, load_clusterer
 from analysis.topics.clusterers.base import tidy
 from analysis.topics.dedup import KeyArray, distinct
-from analysis.topics.geometry import DoubleArray, FloatArray, IntArray, unit_rows
-from analysis.topics.granularity import choose_layer, closest_layer
+from analysis.topics.geometry import DoubleArray, FloatArray, IntArray, distinct_rows, unit_rows
+from analysis.topics.granularity import choose_labels, closest_layer
 from analysis.topics.history import describe_changes
 from analysis.topics.identity import reconcile
 from analysis.topics.map import TopicMap
@@ -137,11 +137,11 @@ class TopicModel:
         rows = _checked(X, texts)
         first, group, keys = distinct(texts)
         layers = self._layers(rows[first])
-        chosen, self.silhouette_ = choose_layer(rows[first], layers, self.seed)
-        ids = np.arange(int(layers[chosen].max(initial=-1)) + 1, dtype=np.int64)
-        partition = partition_from_labels(rows[first], layers[chosen], ids)
+        labels, self.silhouette_ = choose_labels(rows[first], layers, self.seed)
+        ids = np.arange(int(labels.max(initial=-1)) + 1, dtype=np.int64)
+        partition = partition_from_labels(rows[first], labels, ids)
         self.next_id_ = len(ids)
-        sub, parents = find_subtopics(rows[first], partition, layers, chosen, self.next_id_)
+        sub, parents = find_subtopics(rows[first], partition, layers, self.next_id_)
         self.next_id_ += len(sub.ids)
         self._learn(rows, texts, (first, group, keys), (partition, sub, parents))
         self.events_ = describe_changes({}, self._by_id(), np.full(len(rows), -1), self.labels_)
@@ -180,7 +180,7 @@ class TopicModel:
         joined = reconcile(rows[first], old, known, labels, self.next_id_)
         partition = moved_partition(rows[first], labels, known, joined, old) if len(joined.ids) else joined
         self.next_id_ = max(self.next_id_, int(partition.ids.max(initial=-1)) + 1)
-        sub, parents = find_subtopics(rows[first], partition, layers, -1, self.next_id_)
+        sub, parents = find_subtopics(rows[first], partition, layers, self.next_id_)
         sub, parents = continue_subtopics(rows[first], self.subpartition_, sub, parents, self.next_id_)
         self.next_id_ = max(self.next_id_, int(sub.ids.max(initial=-1)) + 1)
         self._learn(rows, texts, (first, group, keys), (partition, sub, parents))
@@ -283,19 +283,23 @@ class TopicModel:
         self.next_id_ += offset
 
     def _layers(self, X: FloatArray) -> tuple[IntArray, ...]:
-        size = self.min_topic_size or max(SMALLEST_TOPIC, len(X) // ROWS_PER_SMALLEST_TOPIC)
-        nothing = (np.full(len(X), -1, dtype=np.int64),)
-        if len(X) < max(size, 2):
-            return nothing
-        if isinstance(self.clusterer, str):
-            load_clusterer(self.clusterer, size, self.seed)  # an unknown name fails on small inputs too
-            name = self.clusterer if len(X) >= FEWEST_ROWS_FOR_DENSITY else "linkage"
-            engine = load_clusterer(name, size, self.seed)
-        else:
-            engine = deepcopy(self.clusterer)
-        labels = np.asarray(engine.fit_predict(X))
+        """Return label vectors (n,) of every granularity, found on the distinct vectors among ``X`` (n, d)."""
+        first, inverse = distinct_rows(X)
+        size = self.min_topic_size or max(SMALLEST_TOPIC, len(first) // ROWS_PER_SMALLEST_TOPIC)
+        engine = self._engine(len(first), size)
+        if len(first) < max(size, 2):
+            return (np.full(len(X), -1, dtype=np.int64),)
+        order = np.sort(first)
+        labels = np.asarray(engine.fit_predict(X[order]))
         layers = getattr(engine, "layers_", (labels,))
-        return tuple(tidy(np.asarray(layer), size) for layer in layers) or nothing
+        back = np.searchsorted(order, first)[inverse]
+        return tuple(tidy(np.asarray(layer), size)[back] for layer in layers)
+
+    def _engine(self, n: int, size: int) -> Clusterer:
+        if not isinstance(self.clusterer, str):
+            return deepcopy(self.clusterer)
+        engine = load_clusterer(self.clusterer, size, self.seed)
+        return engine if n >= FEWEST_ROWS_FOR_DENSITY else load_clusterer("linkage", size, self.seed)
 
     def _learn(
         self,

@@ -16,6 +16,8 @@ from analysis.topics.geometry import (
 )
 
 LLOYD_STEPS = 2
+# Float32 places a row that lies exactly on its topic's radius on either side of it.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ class Partition:
             return np.full(len(X), -1, dtype=np.int64), np.zeros(len(X)), np.ones(len(X))
         index, distance = nearest(X, self.centroids)
         radius = self.radii[index]
-        inside = distance <= radius
-        relative = np.where(inside & (radius == 0), 0.0, distance / np.maximum(radius, 1e-9))
-        membership = np.clip(1.0 - relative.astype(np.float64) / 2.0, 0.0, 1.0)
+        inside = distance <= radius + ROUNDING
+        relative = distance.astype(np.float64) / np.maximum(radius, ROUNDING)
+        membership = np.where(inside, np.maximum(1.0 - relative / 2.0, 0.5), np.maximum(1.0 - relative / 2.0, 0.0))
         novelty = np.where(inside, 0.0, distance - radius).astype(np.float64)
         return np.where(inside, self.ids[index], -1), membership, novelty
 

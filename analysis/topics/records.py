@@ -31,7 +31,7 @@ class Topic:
     exemplars
         Row indices into the last fit, most central first.
     x, y
-        Position on the map; NaN before `TopicModel.locate`.
+        Position on the map; None before `TopicModel.locate`.
     """
 
     topic_id: int
@@ -42,8 +42,8 @@ class Topic:
     size: int
     share: float
     exemplars: tuple[int, ...]
-    x: float = float("nan")
-    y: float = float("nan")
+    x: float | None = None
+    y: float | None = None
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ CONNECTIVES: frozenset[str] = (
     _NEGATIONS
     | PARTICLES
     | frozenset(
-        "or and of to for from with by at in on und oder von zu für mit auf nicht de du d pour à en y con para di".split()
+        "or and of to for from with by at in on und oder von zu für mit auf nicht de du d pour à en y con di".split()
     )
 )
 

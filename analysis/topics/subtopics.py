@@ -15,7 +15,7 @@ FINER = 1.5
 
 
 def find_subtopics(
-    X: FloatArray, partition: Partition, layers: Sequence[IntArray], chosen: int, next_id: int
+    X: FloatArray, partition: Partition, layers: Sequence[IntArray], next_id: int
 ) -> tuple[Partition, IntArray]:
     """Return the sub-topics of a fit and their parents.
 
@@ -27,8 +27,6 @@ def find_subtopics(
         The topics.
     layers
         All layers of the engine, label vectors (m,).
-    chosen
-        The layer that became the topics; -1 where they come from elsewhere.
     next_id
         The id of the first sub-topic.
 
@@ -39,7 +37,7 @@ def find_subtopics(
         times and at most six times as many clusters as there are topics; of several the coarsest.
     """
     nothing = empty_partition(X.shape[1]), np.empty(0, dtype=np.int64)
-    layer = _finer_layer(layers, chosen, len(partition.ids))
+    layer = _finer_layer(layers, len(partition.ids))
     if layer is None:
         return nothing
     topics, _, _ = partition.assign(X)
@@ -54,8 +52,8 @@ def find_subtopics(
     return partition_from_labels(X, labels, ids), parents[divided]
 
 
-def _finer_layer(layers: Sequence[IntArray], chosen: int, k: int) -> IntArray | None:
-    counts = {i: int(layer.max(initial=-1)) + 1 for i, layer in enumerate(layers) if i != chosen}
+def _finer_layer(layers: Sequence[IntArray], k: int) -> IntArray | None:
+    counts = {i: int(layer.max(initial=-1)) + 1 for i, layer in enumerate(layers)}
     fitting = [i for i, count in counts.items() if FINER * k <= count <= MOST_SUBTOPICS_PER_TOPIC * k]
     return layers[min(fitting, key=lambda i: counts[i])] if fitting else None
 

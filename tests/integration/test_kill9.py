@@ -47,7 +47,7 @@ class Sender(threading.Thread):
             return False
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
 def test_kills_at_random_moments_lose_nothing_acknowledged_and_double_nothing(
     start_collector: StartCollector, kills: int
 ) -> None:

@@ -101,7 +101,7 @@ def test_a_bomb_is_resource_exhausted_and_memory_stays_within_twice_the_limit(co
     watcher = threading.Thread(target=watch)
     watcher.start()
     with pytest.raises(grpc.RpcError) as caught:
-        collector.rpc(TRACES, bytes(512 * MIB), gzipped=True)
+        collector.rpc(TRACES, bytes(256 * MIB), gzipped=True)
     done.set()
     watcher.join()
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

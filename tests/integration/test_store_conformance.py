@@ -324,7 +324,8 @@ def test_a_process_killed_in_the_middle_of_a_commit_leaves_all_of_it_or_nothing(
         )
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        time.sleep(0.1 + rng.random() / 2)
+        confirmed.add(process.stdout.readline().strip())
+        time.sleep(rng.random() / 2)
         process.send_signal(signal.SIGKILL)
         confirmed |= set(process.stdout.read().split("\n")[:-1])
         process.wait()

@@ -20,6 +20,9 @@ INSIDE = (0.90, 0.98)
 class Novelty:
     r"""Standardised excess of current rows beyond the reference's novelty radius.
 
+    .. math:: T = \max_r \frac{\sum_{g \in \mathrm{current}} (b_{gr} - p_r n_g)}{\mathrm{sd}_r}, \quad
+              b_{gr} = \#\{i \in g : \min_{s \in \mathrm{slice}} \|x_i - x_s\| > r\}
+
     A random slice of the reference's groups learns the radius: the 90 % and 98 % quantiles of the
     distance from a slice row to its nearest neighbour in another group of the slice. The statistic is
     the larger standardised excess of rows beyond either radius, over the groups *outside* the slice

@@ -1,0 +1,141 @@
+"""What the current and the older GenAI conventions have in common: names, usage, parameters, retrieval, tools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from collector.dialects.base import Bag
+from collector.dialects.values import (
+    as_bool,
+    as_count,
+    as_dict,
+    as_float,
+    as_list,
+    as_name,
+    as_text,
+    finish_reason,
+    provider_name,
+    structured,
+    without_binary,
+)
+from collector.raw import RawSpan
+from collector.records import Document, Facts
+from undertow import semconv as names
+
+_NO_PARAMETERS = frozenset({"model", "stream", "user"})
+_UPDATED = ("updated_at", "last_updated", "last_modified", "modified_at", "modified", "date", "timestamp")
+
+
+def put(facts: Facts, field: str, value: Any) -> None:
+    """Set a fact unless there is nothing to say."""
+    if value is not None and value not in ("", [], {}):
+        facts[field] = value  # type: ignore[literal-required]  # the table of fields is data
+
+
+def read_identity(bag: Bag, facts: Facts) -> None:
+    """Read who is talking: session, user, agent."""
+    put(facts, "session_id", as_name(bag.take(*names.SESSION_IDS)))
+    put(facts, "user_id", as_name(bag.take(*names.USER_IDS)))
+    put(facts, "agent_name", as_name(bag.take(names.AGENT_NAME)))
+
+
+def read_model(bag: Bag, facts: Facts) -> None:
+    """Read provider, models, usage, parameters, how the call went."""
+    put(facts, "provider", provider_name(bag.take(*names.PROVIDER_NAMES)))
+    put(facts, "request_model", as_name(bag.take(names.REQUEST_MODEL)))
+    put(facts, "response_model", as_name(bag.take(names.RESPONSE_MODEL)))
+    put(facts, "response_id", as_name(bag.take(names.RESPONSE_ID)))
+    put(facts, "finish_reason", finish_reason(bag.take(*names.FINISH_REASON_KEYS)))
+    for field, keys in names.USAGE.items():
+        put(facts, field, as_count(bag.take(*keys)))
+    put(facts, "reported_cost_usd", as_float(bag.take(*names.COST_KEYS)))
+    put(facts, "streaming", as_bool(bag.take(*names.STREAM_KEYS)))
+    seconds = as_float(bag.take(*names.TTFT_SECONDS))
+    put(facts, "ttft_ms", None if seconds is None else seconds * 1000)
+    parameters = bag.take_prefix(names.REQUEST_PREFIX)
+    put(facts, "parameters", {key: structured(v) for key, v in parameters.items() if key not in _NO_PARAMETERS})
+
+
+def read_first_token(span: RawSpan, facts: Facts) -> None:
+    """Read when the first token came from the first event of a streamed piece, unless it is known."""
+    if "ttft_ms" not in facts:
+        times = [event.time_ns for event in span.events if event.name in names.CHUNK_EVENTS]
+        if times and min(times) >= span.start_ns:
+            facts["ttft_ms"] = (min(times) - span.start_ns) / 1e6
+
+
+def read_prompt(bag: Bag, facts: Facts) -> None:
+    """Read which prompt template was filled in, and with what."""
+    put(facts, "prompt_name", as_name(bag.take(names.PROMPT_NAME)))
+    put(facts, "prompt_version", as_name(bag.take(names.PROMPT_VERSION)))
+    put(facts, "prompt_template", as_text(bag.take(names.PROMPT_TEMPLATE)))
+    variables = bag.take_prefix(names.PROMPT_VARIABLE)
+    put(facts, "prompt_variables", {key: as_text(value) or "" for key, value in variables.items()})
+
+
+def read_retrieval(bag: Bag, facts: Facts) -> None:
+    """Read what was looked for and found."""
+    put(facts, "query", as_text(bag.take(*names.RETRIEVAL_QUERIES)))
+    put(facts, "documents", read_documents(bag.take(names.RETRIEVAL_DOCUMENTS)))
+    put(facts, "rerank", True if bag.take(names.OPERATION_NAME) == "rerank" else None)
+
+
+def read_tool(bag: Bag, facts: Facts) -> None:
+    """Read one execution of a tool."""
+    put(facts, "tool_name", as_name(bag.take(names.TOOL_NAME)))
+    put(facts, "tool_call_id", as_name(bag.take(names.TOOL_CALL_ID)))
+    put(facts, "tool_arguments", structured(bag.take(*names.TOOL_ARGUMENTS)))
+    put(facts, "tool_result", structured(bag.take(*names.TOOL_RESULTS)))
+
+
+FIELDS: dict[str, tuple[Callable[[Bag, Facts], None], ...]] = {
+    names.CHAT: (read_model, read_prompt, read_identity),
+    names.TEXT_COMPLETION: (read_model, read_prompt, read_identity),
+    names.EMBEDDINGS: (read_model, read_identity),
+    names.RETRIEVAL: (read_retrieval, read_identity),
+    names.EXECUTE_TOOL: (read_tool, read_identity),
+}
+"""What is read from a span of each operation; from any other only who is talking."""
+
+
+# --- Documents ---------------------------------------------------------------------------------------
+
+
+def read_documents(value: Any) -> list[Document]:
+    """Return retrieved documents in rank order from a list in any usual shape."""
+    found = structured(value)
+    if isinstance(found, dict):
+        found = found.get("documents") or found.get("results") or found.get("matches") or [found]
+    return [document for document in map(_document, as_list(found)) if document]
+
+
+def _document(value: Any) -> Document | None:
+    item = structured(value)
+    if isinstance(item, str):
+        return {
+            "document_id": None,
+            "content": without_binary(item),
+            "relevance": None,
+            "metadata": None,
+            "updated_at": None,
+        }
+    if not isinstance(item, dict):
+        return None
+    for key in ("document", "kwargs", "node"):
+        inner = item.get(key)
+        if isinstance(inner, dict):
+            item = {**item, **inner}
+    metadata = as_dict(item.get("metadata") or item.get("meta"))
+    document: Document = {
+        "document_id": as_name(_first(item, "id", "document_id", "doc_id", "uid")),
+        "content": as_text(_first(item, "content", "page_content", "text")),
+        "relevance": as_float(_first(item, "score", "relevance", "relevance_score", "similarity")),
+        "metadata": metadata or None,
+        "updated_at": as_name(_first(item, "updated_at") or _first(metadata, *_UPDATED)),
+    }
+    return document if any(value is not None for value in document.values()) else None
+
+
+def _first(holder: dict[str, Any], *keys: str) -> Any:
+    return next((holder[key] for key in keys if holder.get(key) is not None), None)

@@ -1,0 +1,352 @@
+"""The journal: what was acknowledged but is not yet in the store.
+
+A folder of segments named by the position of their first frame. One thread appends; all requests that wait
+while it works share the next fsync. A position is a point in the endless stream of frames; positions only grow.
+
+Frame: magic, length of the payload, number of items, CRC-32 of the two numbers and the payload; then the payload.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+import threading
+import uuid
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+from undertow.errors import NotDurableError, OverloadedError
+
+logger = logging.getLogger(__name__)
+
+SEGMENT_MAGIC = b"UTJRNL01"
+SEGMENT_HEADER = len(SEGMENT_MAGIC) + 16
+FRAME_MAGIC = b"\xd5UTf"
+_FRAME = struct.Struct("<4sIII")
+_NUMBERS = struct.Struct("<II")
+_MOST_BUFFERS = 512
+_MOST_BYTES_PER_SYNC = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One journaled request: its payload, how many items it holds, and the position after it."""
+
+    payload: bytes
+    items: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What was found at the start: whole frames and their items, and bytes that were no whole frame."""
+
+    frames: int = 0
+    items: int = 0
+    dropped_bytes: int = 0
+
+
+@dataclass
+class _Segment:
+    path: Path
+    base: int
+    end: int
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    header: bytes
+    payload: bytes
+    future: Future[int]
+
+    @property
+    def size(self) -> int:
+        return len(self.header) + len(self.payload)
+
+
+class Journal:
+    """Append-only, checksummed, fsynced; safe to use from several threads.
+
+    Parameters
+    ----------
+    folder : where the segments are; created when absent.
+    segment_bytes : a segment is closed at this size.
+    max_bytes : frames not yet released, in bytes; beyond it nothing is taken.
+    """
+
+    def __init__(self, folder: Path, *, segment_bytes: int, max_bytes: int) -> None:
+        self._folder = folder
+        self._segment_bytes = segment_bytes
+        self._max_bytes = max_bytes
+        self._changed = threading.Condition()
+        self._queue: deque[_Waiting] = deque()
+        self._queued_bytes = 0
+        self._closing = False
+        self._fd: int | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self.id, self._segments, self.recovery = _recover(folder)
+        self._released = self._segments[0].base if self._segments else 0
+        self._next_base = self._segments[-1].end if self._segments else 0
+        self._thread = threading.Thread(target=self._write_forever, name="journal", daemon=True)
+        self._thread.start()
+
+    @property
+    def durable(self) -> int:
+        """Position after the last durable frame."""
+        with self._changed:
+            return self._segments[-1].end if self._segments else 0
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of durable frames that were not released yet."""
+        with self._changed:
+            return self._pending()
+
+    def append(self, payload: bytes, items: int) -> Future[int]:
+        """Queue a payload; the future gives the position after it once it is durable.
+
+        Raises
+        ------
+        OverloadedError
+            The journal holds as much as it may, or is closing.
+            The future raises `NotDurableError` when the disk refused; then nothing of the payload counts.
+        """
+        checksum = zlib.crc32(payload, zlib.crc32(_NUMBERS.pack(len(payload), items)))
+        header = _FRAME.pack(FRAME_MAGIC, len(payload), items, checksum)
+        waiting = _Waiting(header, payload, Future())
+        with self._changed:
+            if self._closing:
+                raise OverloadedError("the collector is stopping; send again in a moment")
+            if self._pending() + self._queued_bytes + waiting.size > self._max_bytes:
+                raise OverloadedError(
+                    f"the journal holds {self._max_bytes} bytes that are not in the store yet"
+                    " (collector.max_journal_bytes); send again later",
+                    retry_after_s=5,
+                )
+            self._queue.append(waiting)
+            self._queued_bytes += waiting.size
+            self._changed.notify_all()
+        return waiting.future
+
+    def read(self, after: int, max_bytes: int) -> list[Frame]:
+        """Return durable frames behind a position, in order; at least one if there is any, then up to a size."""
+        with self._changed:
+            segments = [_Segment(s.path, s.base, s.end) for s in self._segments if s.end > after]
+        frames: list[Frame] = []
+        size = 0
+        for segment in segments:
+            for frame in _frames(segment, max(after, segment.base)):
+                if frames and size + len(frame.payload) > max_bytes:
+                    return frames
+                frames.append(frame)
+                size += len(frame.payload)
+        return frames
+
+    def release(self, position: int) -> None:
+        """Forget frames up to a position; closed segments that hold nothing else are removed."""
+        with self._changed:
+            self._released = max(self._released, position)
+            # The last segment stays: its name and header carry position and identity over a restart.
+            gone = [segment for segment in self._segments[:-1] if segment.end <= self._released]
+            self._segments = [segment for segment in self._segments if segment not in gone]
+        for segment in gone:
+            segment.path.unlink(missing_ok=True)
+
+    def wait(self, after: int, timeout_s: float) -> bool:
+        """Wait until a frame behind a position is durable; whether there is one."""
+        with self._changed:
+            return self._changed.wait_for(lambda: bool(self._segments) and self._segments[-1].end > after, timeout_s)
+
+    def close(self) -> None:
+        """Write what is queued, then stop."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def _pending(self) -> int:
+        return sum(max(0, segment.end - max(segment.base, self._released)) for segment in self._segments)
+
+    def _write_forever(self) -> None:
+        while batch := self._take():
+            try:
+                ends = self._write(batch)
+            except OSError as error:
+                self._give_up_segment(sum(waiting.size for waiting in batch))
+                logger.error("the journal cannot be written: %s", error.strerror or type(error).__name__)
+                refusal = (
+                    f"the journal cannot be written ({error.strerror}); nothing was acknowledged, send again later"
+                )
+                self._settle(batch)
+                for waiting in batch:
+                    waiting.future.set_exception(NotDurableError(refusal, retry_after_s=5))
+            else:
+                self._settle(batch, ends[-1])
+                for waiting, end in zip(batch, ends, strict=True):
+                    waiting.future.set_result(end)
+
+    def _take(self) -> list[_Waiting]:
+        """Wait for frames and return those that share the next fsync; nothing when closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._closing)
+            batch: list[_Waiting] = []
+            size = 0
+            while self._queue and (not batch or size + self._queue[0].size <= _MOST_BYTES_PER_SYNC):
+                batch.append(self._queue.popleft())
+                size += batch[-1].size
+            return batch
+
+    def _settle(self, batch: list[_Waiting], end: int | None = None) -> None:
+        with self._changed:
+            self._queued_bytes -= sum(waiting.size for waiting in batch)
+            if end is not None:
+                self._segments[-1].end = end
+            self._changed.notify_all()
+
+    def _write(self, batch: list[_Waiting]) -> list[int]:
+        if self._fd is None or self._segments[-1].end - self._segments[-1].base >= self._segment_bytes:
+            self._open_segment()
+        assert self._fd is not None  # noqa: S101 - _open_segment set it or raised
+        _write_fully(self._fd, [part for waiting in batch for part in (waiting.header, waiting.payload)])
+        os.fdatasync(self._fd)
+        ends, end = [], self._segments[-1].end
+        for waiting in batch:
+            end += waiting.size
+            ends.append(end)
+        self._next_base = end
+        return ends
+
+    def _open_segment(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+        path = self._folder / f"{self._next_base:020d}.seg"
+        fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_APPEND, 0o600)
+        try:
+            _write_fully(fd, [SEGMENT_MAGIC, self.id.bytes])
+            os.fsync(fd)
+            _sync_folder(self._folder)
+        except OSError:
+            os.close(fd)
+            path.unlink(missing_ok=True)
+            raise
+        with self._changed:
+            self._fd = fd
+            self._segments = [s for s in self._segments if s.path != path]
+            self._segments.append(_Segment(path, self._next_base, self._next_base))
+
+    def _give_up_segment(self, attempted: int) -> None:
+        """After a failed fsync nobody knows what is on the disk: cut the tail off and never write there again."""
+        if self._fd is None:
+            return
+        segment = self._segments[-1]
+        try:
+            os.ftruncate(self._fd, SEGMENT_HEADER + segment.end - segment.base)
+            os.fsync(self._fd)
+        except OSError:
+            logger.warning("the tail of journal segment %s could not be cut off", segment.path.name)
+        os.close(self._fd)
+        self._fd = None
+        self._next_base = segment.end + attempted
+
+
+def _recover(folder: Path) -> tuple[uuid.UUID, list[_Segment], Recovery]:
+    identity: uuid.UUID | None = None
+    segments: list[_Segment] = []
+    frames = items = dropped = 0
+    for path in sorted(folder.glob("*.seg")):
+        head = _read_head(path)
+        if head is None:
+            dropped += path.stat().st_size
+            path.unlink()
+            continue
+        identity = head
+        base, size = int(path.stem), path.stat().st_size - SEGMENT_HEADER
+        segment = _Segment(path, base, base + size)
+        held, end = 0, base
+        for frame in _frames(segment, base):
+            frames, items, end = frames + 1, items + frame.items, frame.end
+            held += _FRAME.size + len(frame.payload)
+        dropped += size - held
+        # What stands behind the last whole frame was never acknowledged.
+        os.truncate(path, SEGMENT_HEADER + end - base)
+        segments.append(_Segment(path, base, end))
+    if dropped:
+        logger.warning("journal: %d bytes were no whole record and were dropped; %d records are whole", dropped, frames)
+    return identity or uuid.uuid4(), segments, Recovery(frames, items, dropped)
+
+
+def _read_head(path: Path) -> uuid.UUID | None:
+    with path.open("rb") as file:
+        head = file.read(SEGMENT_HEADER)
+    if len(head) < SEGMENT_HEADER or not head.startswith(SEGMENT_MAGIC):
+        return None
+    return uuid.UUID(bytes=head[len(SEGMENT_MAGIC) :])
+
+
+def _frames(segment: _Segment, start: int) -> Iterator[Frame]:
+    """Yield whole frames from a position on; damaged stretches are skipped up to the next whole frame."""
+    with segment.path.open("rb") as file:
+        position = start
+        while position < segment.end:
+            frame = _frame_at(file.fileno(), segment, position)
+            if frame is None:
+                position = _resume(file.fileno(), segment, position + 1)
+                continue
+            yield frame
+            position = frame.end
+
+
+def _frame_at(fd: int, segment: _Segment, position: int) -> Frame | None:
+    offset = SEGMENT_HEADER + position - segment.base
+    head = os.pread(fd, _FRAME.size, offset)
+    if len(head) < _FRAME.size:
+        return None
+    magic, length, items, checksum = _FRAME.unpack(head)
+    end = position + _FRAME.size + length
+    if magic != FRAME_MAGIC or end > segment.end:
+        return None
+    payload = os.pread(fd, length, offset + _FRAME.size)
+    if zlib.crc32(payload, zlib.crc32(_NUMBERS.pack(length, items))) != checksum:
+        return None
+    return Frame(payload, items, end)
+
+
+def _resume(fd: int, segment: _Segment, position: int) -> int:
+    """Position of the next whole frame, or the end of the segment."""
+    offset = SEGMENT_HEADER + position - segment.base
+    rest = os.pread(fd, segment.end - position, offset)
+    at = rest.find(FRAME_MAGIC)
+    while at >= 0:
+        if _frame_at(fd, segment, position + at) is not None:
+            return position + at
+        at = rest.find(FRAME_MAGIC, at + 1)
+    return segment.end
+
+
+def _write_fully(fd: int, buffers: list[bytes]) -> None:
+    pending = deque(memoryview(buffer) for buffer in buffers if buffer)
+    while pending:
+        written = os.writev(fd, [pending[i] for i in range(min(len(pending), _MOST_BUFFERS))])
+        while written:
+            if written >= len(pending[0]):
+                written -= len(pending.popleft())
+            else:
+                pending[0] = pending[0][written:]
+                written = 0
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

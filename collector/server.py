@@ -1,0 +1,274 @@
+"""Starts and stops the doors, the loader and the store service in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from importlib.abc import MetaPathFinder
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from collector.assemble import assemble, response_ids, span_rows
+from collector.auth import Authenticator
+from collector.grpc import GrpcDoor
+from collector.http import HttpDoor
+from collector.intake import Intake
+from collector.journal import Journal
+from collector.loader import Loader
+from collector.normalise import normalise_logs, normalise_traces
+from collector.redact import Redactor
+from collector.store_service import StoreService
+from collector.telemetry import Telemetry
+from undertow.config import Settings
+from undertow.errors import ConfigError, PortInUseError, StoreError
+from undertow.store.base import Store
+from undertow.store.endpoint import announce
+from undertow.store.open import FILE_NAME, open_store
+
+logger = logging.getLogger(__name__)
+
+_GRACE_S = 5
+_DRAIN_S = 10.0
+_HTTP_WORKERS = 4
+_LOOKUPS: Mapping[tuple[str, ...], str] = {
+    ("trace_id", "span_id"): "SELECT 1 FROM spans WHERE trace_id = $trace_id AND span_id = $span_id LIMIT 1",
+    ("trace_id",): "SELECT 1 FROM spans WHERE trace_id = $trace_id LIMIT 1",
+    ("response_id",): "SELECT 1 FROM interactions WHERE response_id = $response_id LIMIT 1",
+    ("session_id",): "SELECT 1 FROM interactions WHERE session_id = $session_id LIMIT 1",
+}
+
+
+def run(settings: Settings) -> None:
+    """Run a collector until SIGTERM or SIGINT.
+
+    Raises
+    ------
+    PortInUseError
+        A port is taken; the message names it and its setting.
+    StoreLockedError
+        Another process owns the store file.
+    """
+    sys.meta_path.insert(0, _WithoutPandas())
+    with ExitStack() as stack, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        collector = Collector(settings, stack)
+        runner.run(collector.serve())
+
+
+class _WithoutPandas(MetaPathFinder):
+    """DuckDB and pyarrow import pandas where it is installed, to look at values: 40 MB that a collector never uses."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        """Refuse pandas, leave everything else to the other finders."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError("pandas is kept out of the collector", name=fullname)
+
+
+class Collector:
+    """The parts of one collector process; the stack closes them in reverse order.
+
+    Parameters
+    ----------
+    settings : of the whole installation.
+    stack : takes over what must be closed.
+    """
+
+    def __init__(self, settings: Settings, stack: ExitStack) -> None:
+        self._settings = settings
+        self._ready = False
+        limits = settings.collector
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self._store = stack.enter_context(_own_store(settings))
+        self._telemetry = Telemetry()
+        auth = Authenticator(settings.auth.tokens)
+        self._http_socket = stack.enter_context(_listening(limits.host, limits.http_port, "collector.http_port"))
+        self._service = self._started_service(auth, stack)
+        journal_dir = settings.data_dir / "journal"
+        self._journal = Journal(journal_dir, segment_bytes=limits.segment_bytes, max_bytes=limits.max_journal_bytes)
+        self._loader = Loader(
+            self._journal,
+            self._store,
+            span_rows=span_rows,
+            assemble=assemble,
+            response_ids=response_ids,
+            telemetry=self._telemetry,
+            interval_s=limits.load_interval_s,
+            aside=journal_dir / "aside",
+        )
+        stack.callback(self._drain)
+        self._intake = Intake(
+            self._journal,
+            normalisers={"traces": normalise_traces, "logs": normalise_logs},
+            redactor=Redactor(settings.redaction),
+            telemetry=self._telemetry,
+            max_body_bytes=limits.max_body_bytes,
+            max_backlog_bytes=limits.max_backlog_bytes,
+        )
+        self._watch()
+        workers = stack.enter_context(ThreadPoolExecutor(_HTTP_WORKERS, thread_name_prefix="http"))
+        lookups = ThreadPoolExecutor(2, thread_name_prefix="lookup")
+        stack.callback(lookups.shutdown, wait=False, cancel_futures=True)
+        self._http = HttpDoor(self._intake, auth, self._telemetry, self, workers, lookups)
+        self._grpc, self._grpc_port = self._bound_grpc(auth)
+        self._loader.start()
+
+    def ready(self) -> bool:
+        """Whether every door is open."""
+        return self._ready
+
+    def health(self) -> dict[str, Any]:
+        """Counters of this process; the journal's bytes are those not loaded yet."""
+        return {
+            "accepted": self._telemetry.total("undertow_accepted_items_total"),
+            "loaded": self._telemetry.total("undertow_loaded_items_total"),
+            "journal_bytes": self._journal.pending_bytes,
+            "last_load_seq": self._loader.last_load_seq,
+        }
+
+    def flushed(self) -> Future[int]:
+        """See :meth:`collector.loader.Loader.flushed`."""
+        return self._loader.flushed()
+
+    def resolves(self, target: Mapping[str, str]) -> bool:
+        """Whether the store holds what a feedback speaks of."""
+        for names, sql in _LOOKUPS.items():
+            if all(name in target for name in names):
+                try:
+                    return bool(self._store.query(sql, {name: target[name] for name in names}).num_rows)
+                except StoreError:
+                    return False
+        return False
+
+    async def serve(self) -> None:
+        """Open the doors, wait for a signal, answer what is in flight, close the doors."""
+        stop = asyncio.Event()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+        self._grpc.start()
+        server = _uvicorn(self._http)
+        serving = asyncio.create_task(server.serve(sockets=[self._http_socket]))
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        endpoint = self._announce()
+        self._ready = True
+        await asyncio.wait([asyncio.create_task(stop.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
+        self._ready = False
+        logger.info("stopping: answering what is in flight, loading what is in the journal")
+        endpoint.unlink(missing_ok=True)
+        server.should_exit = True
+        answered = self._grpc.stop(_GRACE_S)
+        await asyncio.to_thread(answered.wait)
+        await serving
+
+    def _announce(self) -> Any:
+        host = _reachable(self._settings.collector.host)
+        urls = {
+            "http_url": f"http://{host}:{self._http_socket.getsockname()[1]}",
+            "grpc_url": f"http://{host}:{self._grpc_port}",
+            "store_url": f"grpc://{host}:{self._service.port}",
+        }
+        path = announce(self._settings.data_dir, **urls)
+        logger.info("ready: OTLP/HTTP %(http_url)s, OTLP/gRPC %(grpc_url)s, store %(store_url)s", urls)
+        return path
+
+    def _started_service(self, auth: Authenticator, stack: ExitStack) -> StoreService:
+        host, port = self._settings.collector.host, self._settings.store.port
+        with _listening(host, port, "store.port"):
+            pass
+        try:
+            service = StoreService(self._store, auth, host=host, port=port)
+        except (OSError, ValueError) as error:
+            raise _port_error(host, port, "store.port", str(error)) from None
+        stack.callback(service.shutdown)
+        return service
+
+    def _bound_grpc(self, auth: Authenticator) -> tuple[Any, int]:
+        host, port = self._settings.collector.host, self._settings.collector.grpc_port
+        with _listening(host, port, "collector.grpc_port"):
+            pass
+        server = GrpcDoor(self._intake, auth, self._telemetry).server()
+        try:
+            return server, server.add_insecure_port(f"{_bracketed(host)}:{port}")
+        except RuntimeError:
+            raise _port_error(host, port, "collector.grpc_port", "the address cannot be bound") from None
+
+    def _watch(self) -> None:
+        self._telemetry.watch("undertow_journal_bytes", lambda: self._journal.pending_bytes)
+        self._telemetry.watch("undertow_last_load_seq", lambda: self._loader.last_load_seq)
+        self._telemetry.watch("undertow_load_lag_seconds", lambda: self._loader.lag_s)
+
+    def _drain(self) -> None:
+        self._journal.close()
+        if not self._loader.stop(_DRAIN_S):
+            logger.warning("%d bytes stay in the journal; the next start loads them", self._journal.pending_bytes)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its own signal handlers: this process has more to stop than HTTP."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _uvicorn(door: HttpDoor) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            door.app(),
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level=logging.WARNING,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+    )
+
+
+def _own_store(settings: Settings) -> Store:
+    url = settings.store.url or f"duckdb:{FILE_NAME}"
+    if not url.startswith("duckdb:"):
+        raise ConfigError(
+            f"store.url = {url!r}: a collector owns a file and serves it; unset the URL for it, or use duckdb:…"
+        )
+    return open_store(url, settings=settings)
+
+
+@contextmanager
+def _listening(host: str, port: int, setting: str) -> Iterator[socket.socket]:
+    """Bind a port, or say who should move."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((host, port))
+        except OSError as error:
+            reason = "another process listens there" if error.errno == errno.EADDRINUSE else str(error.strerror)
+            raise _port_error(host, port, setting, reason) from None
+        yield bound
+
+
+def _port_error(host: str, port: int, setting: str, reason: str) -> PortInUseError:
+    variable = "UNDERTOW_" + setting.upper().replace(".", "__")
+    return PortInUseError(f"{host}:{port} cannot be used: {reason}; stop that process or set {setting} ({variable})")
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _reachable(host: str) -> str:
+    """The address that a process of this machine uses for a listening address."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, _bracketed(host))  # noqa: S104 - read, not bound

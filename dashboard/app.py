@@ -1,0 +1,130 @@
+"""Entry script of the Streamlit app: pages, style, filters, and what to do when the store cannot be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import data, filter_bar, screen
+from dashboard.components.text import empty
+from dashboard.formats import escape
+from undertow.errors import UndertowError
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class PageSpec:
+    """One page: its file in ``views/``, which is also its address."""
+
+    name: str
+    title: str
+    hidden: bool = False
+
+
+PAGES = (
+    PageSpec("overview", "Overview"),
+    PageSpec("topics", "Topics"),
+    PageSpec("drift", "Drift"),
+    PageSpec("quality", "Quality"),
+    PageSpec("cost", "Cost"),
+    PageSpec("prompts", "Prompts"),
+    PageSpec("review", "Review"),
+    PageSpec("alerts", "Alerts"),
+    PageSpec("health", "Health"),
+    PageSpec("interaction", "Interaction", hidden=True),
+)
+
+
+def main() -> None:
+    """Draw one run of the app."""
+    st.set_page_config(page_title="Undertow", layout="wide", menu_items={})
+    st.html(FOLDER / "style.css")
+    st.logo(FOLDER / "wordmark.svg", size="medium", link=None)
+    try:
+        data.begin_run()
+        extent = data.extent()
+        waiting = int(data.read("open_reviews")["n"].iloc[0])
+    except UndertowError as error:
+        _navigation(0)
+        _unavailable(error)
+        return
+    page = _navigation(waiting)
+    if extent.newest is None:
+        _nothing_yet(page, extent)
+        return
+    _draw(page, extent)
+
+
+def _navigation(waiting: int) -> st.Page:
+    pages = [
+        st.Page(
+            FOLDER / "views" / f"{spec.name}.py",
+            title=f"{spec.title} {waiting}" if spec.name == "review" and waiting else spec.title,
+            url_path=spec.name,
+            default=spec.name == "overview",
+            visibility="hidden" if spec.hidden else "visible",
+        )
+        for spec in PAGES
+    ]
+    return st.navigation(pages, expanded=True)
+
+
+def _draw(page: st.Page, extent: data.Extent) -> None:
+    try:
+        filters = filter_bar.filters_of_run()
+        before = screen.build(filters, extent, st.context.timezone)
+        chosen = filter_bar.draw(before.labels, filter_bar.badge(before.newest, extent.analysed, before.zone))
+        filter_bar.write_query(chosen)
+        if chosen != filters:
+            screen.build(chosen, extent, st.context.timezone)
+        _content_warning(extent)
+        page.run()
+    except UndertowError as error:
+        _unavailable(error)
+
+
+def _content_warning(extent: data.Extent) -> None:
+    """Say at once when calls arrive without text: most instrumentations export none unless told to."""
+    if extent.interactions and extent.without_content / extent.interactions > 0.5:
+        empty(
+            f"{extent.without_content:,} of {extent.interactions:,} calls carry no content",
+            "Topics, drift and groundedness need the text of prompts and answers. Most instrumentations export it only"
+            " when told to, for instance:",
+            "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true",
+        )
+
+
+def _nothing_yet(page: st.Page, extent: data.Extent) -> None:
+    st.title(page.title)
+    why = (
+        f"{extent.spans:,} spans have arrived, but none of them is a call of a model."
+        " Check that the application's GenAI instrumentation is switched on."
+        if extent.spans
+        else "No telemetry has arrived yet. Start the collector, and point any GenAI instrumentation at it:"
+    )
+    command = "undertow collect\nOTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 your-application"
+    empty("The store holds no interactions", why, command)
+    empty("Or look at sample data first", "A scripted week of a bank's assistant, in its own folder:", "undertow demo")
+    live = data.live_collector()
+    where = f"collector at {live.http_url}" if live else "no collector is running for this data folder"
+    st.html(f'<p class="ut-small">data folder {escape(data.settings().data_dir)} · {escape(where)}</p>')
+
+
+def _unavailable(error: UndertowError) -> None:
+    st.title("The store cannot be read")
+    empty("What happened", str(error))
+    empty(
+        "What to do",
+        "One process owns the file at a time. Let the collector own it, and every other process reads through it."
+        " This page tries again when it is loaded again.",
+        "undertow up",
+    )
+    if st.button("Try again", type="primary"):
+        data.reconnect()
+        st.rerun()
+
+
+main()

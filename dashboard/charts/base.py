@@ -1,0 +1,112 @@
+"""What all figures share: quiet axes, fixed height, letters for changes, a shaded reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import plotly.graph_objects as go
+
+from dashboard.palette import FAINT, REFERENCE, SHADE
+
+CONFIG: dict[str, Any] = {"displayModeBar": False, "scrollZoom": False}
+Range = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A change as a thin vertical; time naive local."""
+
+    letter: str
+    moment: datetime
+
+
+def styled(figure: go.Figure, height: int, x_range: Range | None = None) -> go.Figure:
+    """Set the size, take away what distracts, and give all charts of a page the same x-range."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 18, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        showlegend=False,
+        hovermode="x unified",
+        hoverlabel={"font": {"size": 12}},
+        font={"size": 12},
+        dragmode=False,
+        bargap=0.25,
+    )
+    figure.update_xaxes(
+        showgrid=False, zeroline=False, ticks="outside", ticklen=3, tickcolor=FAINT, fixedrange=True, automargin=True
+    )
+    figure.update_yaxes(gridcolor=FAINT, zeroline=False, fixedrange=True, automargin=True, nticks=5)
+    if x_range is not None:
+        figure.update_xaxes(
+            range=list(x_range),
+            type="date",
+            tickformatstops=[
+                {"dtickrange": [None, 43_200_000], "value": "%H:%M\n%-d %b"},
+                {"dtickrange": [43_200_000, None], "value": "%-d %b"},
+            ],
+            hoverformat="%a %-d %b %H:%M",
+        )
+    return figure
+
+
+def add_letters(figure: go.Figure, letters: Sequence[Letter], x_range: Range) -> None:
+    """Draw each change within the range as a vertical over the whole height, its letter above."""
+    for letter in letters:
+        if not x_range[0] <= letter.moment <= x_range[1]:
+            continue
+        figure.add_shape(
+            type="line",
+            x0=letter.moment,
+            x1=letter.moment,
+            y0=0,
+            y1=1,
+            yref="paper",
+            xref="x",
+            line={"color": REFERENCE, "width": 1, "dash": "dot"},
+        )
+        figure.add_annotation(
+            x=letter.moment,
+            y=1,
+            yref="paper",
+            xref="x",
+            yanchor="bottom",
+            showarrow=False,
+            text=f"<b>{letter.letter}</b>",
+            font={"size": 11, "color": REFERENCE},
+        )
+
+
+def shade(figure: go.Figure, start: datetime, end: datetime) -> None:
+    """Shade the reference window."""
+    figure.add_shape(
+        type="rect",
+        x0=start,
+        x1=end,
+        y0=0,
+        y1=1,
+        yref="paper",
+        xref="x",
+        fillcolor=SHADE,
+        line={"width": 0},
+        layer="below",
+    )
+
+
+def label_end(figure: go.Figure, x: Any, y: float, text: str, color: str) -> None:
+    """Name a line at its end instead of in a legend; ``text`` must be escaped."""
+    figure.add_annotation(
+        x=x,
+        y=y,
+        text=text,
+        showarrow=False,
+        xanchor="left",
+        xshift=5,
+        font={"size": 11, "color": color},
+        xref="x",
+        yref="y",
+    )

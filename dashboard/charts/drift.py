@@ -1,0 +1,185 @@
+"""Evidence of drift over time, and the topics that drive it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from dashboard.charts.base import Letter, Range, add_letters, shade, styled
+from dashboard.formats import escape, shorten
+from dashboard.palette import FAINT, OTHER, RED, REFERENCE
+
+FIELDS: Mapping[str, str] = {
+    "prompt": "questions",
+    "context": "context",
+    "response": "answers",
+    "behaviour": "behaviour",
+}
+_COLORS = {"drifted": RED, "stable": REFERENCE, "insufficient": FAINT}
+
+
+def strongest(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per field and day: that of the service with the most evidence against its threshold.
+
+    Parameters
+    ----------
+    table : rows of ``drift``.
+
+    Returns
+    -------
+    DataFrame
+        With a column ``ratio`` = evidence / threshold.
+    """
+    if table.empty:
+        return table.assign(ratio=pd.Series(dtype=float))
+    ratio = table["evidence"].astype(float) / table["threshold"].astype(float).where(lambda t: t > 0)
+    ranked = table.assign(ratio=ratio.fillna(0.0)).sort_values(["field", "current_start", "ratio"])
+    return ranked.groupby(["field", "current_start"], as_index=False).tail(1).sort_values(["field", "current_start"])
+
+
+def timeline(
+    table: pd.DataFrame,
+    letters: Sequence[Letter],
+    x_range: Range,
+    window_start: datetime | None = None,
+    height: int = 230,
+) -> go.Figure:
+    """One strip of bars per field: evidence as a share of the threshold that it had to pass.
+
+    Parameters
+    ----------
+    table : from `strongest`, with ``middle`` (naive local middle of the day window) and ``day_ms`` (its length).
+    window_start : naive local; what lies before it is shaded as the past.
+    """
+    figure = make_subplots(rows=len(FIELDS), cols=1, shared_xaxes=True, vertical_spacing=0.05)
+    for row, (field, title) in enumerate(FIELDS.items(), start=1):
+        part = table[table["field"] == field]
+        figure.add_trace(_bars(part), row=row, col=1)
+        top = max(float(part["ratio"].max()) if len(part) else 0.0, 1.0) * 1.12
+        figure.add_hline(y=1, row=row, col=1, line={"color": REFERENCE, "width": 1, "dash": "dash"})
+        figure.update_yaxes(range=[0, top], showticklabels=False, showgrid=False, row=row, col=1)
+        figure.add_annotation(
+            text=title,
+            x=0,
+            xref="paper",
+            xshift=-8,
+            y=0.5,
+            yref=f"y{row if row > 1 else ''} domain",
+            xanchor="right",
+            showarrow=False,
+        )
+    styled(figure, height, x_range)
+    figure.update_layout(hovermode="closest", bargap=0.2, margin={"l": 72, "r": 8, "t": 18, "b": 8})
+    if window_start is not None:
+        shade(figure, x_range[0], window_start)
+    figure.update_yaxes(showgrid=False)
+    add_letters(figure, letters, x_range)
+    return figure
+
+
+def _bars(part: pd.DataFrame) -> go.Bar:
+    return go.Bar(
+        x=part["middle"],
+        y=part["ratio"],
+        width=part["day_ms"] * 0.8,
+        marker={"color": [_COLORS.get(verdict, FAINT) for verdict in part["verdict"]], "line": {"width": 0}},
+        customdata=[[escape(shorten(s, 160)), e, t, v] for s, e, t, v in _columns(part)],
+        hovertemplate="%{customdata[0]}<br>%{customdata[3]}: evidence %{customdata[1]:.1f},"
+        " threshold %{customdata[2]:.1f}<extra></extra>",
+    )
+
+
+def _columns(part: pd.DataFrame) -> list[tuple[Any, float, float, str]]:
+    return list(zip(part["sentence"], part["evidence"], part["threshold"], part["verdict"], strict=True))
+
+
+def evidence(
+    table: pd.DataFrame, letters: Sequence[Letter], x_range: Range, reference: Range | None = None, height: int = 250
+) -> go.Figure:
+    """Evidence of one field per day with its threshold; bars are red where the threshold was passed.
+
+    Parameters
+    ----------
+    table : from `strongest`, one field, with ``middle`` and ``day_ms``.
+    reference : naive local ends of the reference of the newest comparison, shaded.
+    """
+    bars = _bars(table)
+    bars.y = table["evidence"]
+    figure = go.Figure(bars)
+    figure.add_trace(
+        go.Scatter(
+            x=table["middle"],
+            y=table["threshold"],
+            mode="lines",
+            line={"color": REFERENCE, "width": 1.5, "dash": "dash", "shape": "hvh"},
+            hoverinfo="skip",
+        )
+    )
+    styled(figure, height, x_range)
+    if reference:
+        shade(figure, max(reference[0], x_range[0]), min(reference[1], x_range[1]))
+    if len(table):
+        last = table.iloc[-1]
+        figure.add_annotation(
+            x=x_range[0],
+            y=float(last["threshold"]),
+            text="threshold",
+            showarrow=False,
+            xanchor="left",
+            yanchor="bottom",
+            font={"size": 11, "color": REFERENCE},
+        )
+    figure.update_layout(hovermode="closest")
+    figure.update_yaxes(rangemode="tozero", title={"text": "evidence, −log₁₀ p", "font": {"size": 12}})
+    add_letters(figure, letters, x_range)
+    return figure
+
+
+def contributions(rows: Sequence[Mapping[str, Any]], colors: Mapping[int, str], height: int = 250) -> go.Figure:
+    """Bars: how much of the evidence each topic carries; solid where its share changed, hollow where its inside did.
+
+    Parameters
+    ----------
+    rows : rows of ``drift_contributions`` with the topic's label, largest first.
+    """
+    shown = list(rows)[:8][::-1]
+    names = [escape(shorten(row["label"] or "no topic", 30)) for row in shown]
+    tones = [colors.get(int(row["topic_id"]), OTHER) for row in shown]
+    figure = go.Figure(
+        go.Bar(
+            x=[float(row["contribution"] or 0) for row in shown],
+            y=[f"{name} " for name in names],
+            orientation="h",
+            marker={
+                "color": [
+                    tone if row["kind"] == "share" else "rgba(0,0,0,0)" for row, tone in zip(shown, tones, strict=True)
+                ],
+                "line": {"color": tones, "width": 1.5},
+            },
+            text=[_shares(row) for row in shown],
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate="%{y}: %{x:.2f} of the change<extra></extra>",
+        )
+    )
+    styled(figure, height)
+    top = max([float(row["contribution"] or 0) for row in shown] or [1.0])
+    figure.update_layout(hovermode="closest", margin={"l": 8, "r": 8, "t": 6, "b": 8})
+    figure.update_xaxes(
+        range=[min(0.0, *(float(r["contribution"] or 0) for r in shown), 0.0), top * 1.6],
+        showticklabels=False,
+        ticks="",
+    )
+    figure.update_yaxes(showgrid=False, nticks=None, tickmode="linear")
+    return figure
+
+
+def _shares(row: Mapping[str, Any]) -> str:
+    if row["kind"] != "share" or row["share_reference"] is None or row["share_current"] is None:
+        return "changed within"
+    return f"{100 * float(row['share_reference']):.1f} → {100 * float(row['share_current']):.1f} %"

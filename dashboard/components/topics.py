@@ -1,0 +1,123 @@
+"""Rows, columns and the sentence of the table of topics."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import timedelta
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import data
+from dashboard.filters import Window
+from dashboard.formats import count, percent, stamp
+from dashboard.screen import Screen
+
+_SUMS = ("turns", "evaluated", "grounded", "cost", "priced", "thumbs", "down")
+
+
+def table_rows(screen: Screen) -> list[dict[str, Any]]:
+    """Topics with their measures in the window and their share before; largest first."""
+    known = {int(row["topic_id"]): row for row in data.rows("topics")}
+    current = _rolled_up(screen, screen.window, known)
+    past = _rolled_up(screen, screen.reference, known)
+    days = _days(screen, known)
+    total = _total(screen, screen.window)
+    before = _total(screen, screen.reference)
+    rows = []
+    for topic, row in known.items():
+        sums = current.get(topic, dict.fromkeys(_SUMS, 0.0))
+        share = sums["turns"] / total if total else 0.0
+        old = past.get(topic, {}).get("turns", 0.0) / before if before else None
+        rows.append(
+            {**row, **{f"n_{name}": value for name, value in sums.items()}, "share_now": share, "share_before": old}
+        )
+        rows[-1]["days"] = days.get(topic, [])
+    return sorted(rows, key=lambda r: (-r["n_turns"], r["topic_id"]))
+
+
+def sentence(screen: Screen, rows: list[dict[str, Any]]) -> str:
+    """What the page found, in words."""
+    total = _total(screen, screen.window)
+    live = [row for row in rows if row["n_turns"]]
+    fresh = [row for row in live if row["state"] == "provisional"]
+    start = f"{len(live)} topics cover {percent(sum(r['share_now'] for r in live))} of {count(total)} turns"
+    if fresh:
+        newest = max(fresh, key=lambda r: r["first_seen"])
+        since = stamp(data.moment(newest["first_seen"]), screen.zone)
+        return f"{start}; {newest['label']} is new since {since} and already {percent(newest['share_now'])} of them."
+    grown = [row for row in live if row["share_before"]]
+    if grown:
+        top = max(grown, key=lambda r: abs(r["share_now"] - r["share_before"]))
+        shares = f"from {percent(top['share_before'], 1)} to {percent(top['share_now'], 1)}"
+        return f"{start}; {top['label']} moved most, {shares}."
+    return f"{start}."
+
+
+def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """What the table shows; percentages as numbers, so that columns sort."""
+    return pd.DataFrame(
+        {
+            "topic": [f"{row['label']}{' (new)' if row['state'] == 'provisional' else ''}" for row in rows],
+            "share": [100 * row["share_now"] for row in rows],
+            "change": [
+                None if row["share_before"] is None else 100 * (row["share_now"] - row["share_before"]) for row in rows
+            ],
+            "grounded": [100 * row["n_grounded"] / row["n_evaluated"] if row["n_evaluated"] else None for row in rows],
+            "cost": [row["n_cost"] if row["n_priced"] else None for row in rows],
+            "down": [100 * row["n_down"] / row["n_thumbs"] if row["n_thumbs"] else None for row in rows],
+            "turns": [int(row["n_turns"]) for row in rows],
+            "days": [row["days"] for row in rows],
+        }
+    )
+
+
+def columns() -> dict[str, Any]:
+    """Titles, units and widths; the column that orders the table is marked."""
+    number = st.column_config.NumberColumn
+    return {
+        "topic": st.column_config.TextColumn("Topic", width=150),
+        "share": number("Share ▾", width=66, format="%.1f %%", help="Share of the turns of this time"),
+        "change": number("Change", width=62, format="%+.1f", help="Points against the reference"),
+        "grounded": number("Grounded", width=76, format="%.0f %%", help="Of the answers that could be evaluated"),
+        "cost": number("Cost", width=56, format="$%.2f", help="Of the calls with a known price"),
+        "down": number("Negative", width=72, format="%.0f %%", help="Thumbs down, of all thumbs"),
+        "turns": number("Turns", format="%d", width=54),
+        "days": st.column_config.LineChartColumn("By day", y_min=0, width=70),
+    }
+
+
+def _rolled_up(screen: Screen, window: Window, known: dict[int, dict[str, Any]]) -> dict[int, dict[str, float]]:
+    """Sums by topic; a main topic holds those of its sub-topics."""
+    sums: dict[int, dict[str, float]] = defaultdict(lambda: dict.fromkeys(_SUMS, 0.0))
+    for row in data.rows("topic_table", screen.filters, window):
+        for topic in _lineage(row["topic_id"], known):
+            for name in _SUMS:
+                sums[topic][name] += float(row[name] or 0)
+    return sums
+
+
+def _days(screen: Screen, known: dict[int, dict[str, Any]]) -> dict[int, list[float]]:
+    """Turns by topic and day of the last two weeks at least, whole days counted back from the end."""
+    span = screen.timeline()
+    width = 86_400
+    steps = max(min(round(span.days), 60), 2)
+    origin = span.end - timedelta(seconds=width * steps)
+    found: dict[int, list[float]] = defaultdict(lambda: [0.0] * steps)
+    for row in data.rows("topic_days", screen.filters, Window(origin, span.end), width=width, origin=origin):
+        position = min(int((row["bucket"] - origin).total_seconds() // width), steps - 1)
+        for topic in _lineage(row["topic_id"], known):
+            found[topic][position] += float(row["turns"])
+    return found
+
+
+def _lineage(topic: Any, known: dict[int, dict[str, Any]]) -> list[int]:
+    if topic is None or int(topic) not in known:
+        return []
+    parent = known[int(topic)]["parent_id"]
+    return [int(topic)] if parent is None else [int(topic), int(parent)]
+
+
+def _total(screen: Screen, window: Window) -> float:
+    return float(data.read("totals", screen.filters, window)["turns"].iloc[0])

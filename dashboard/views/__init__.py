@@ -1,0 +1,1 @@
+"""One file a page: read, then chart, then draw."""

@@ -1,0 +1,141 @@
+"""Figures: pure functions from tables."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+
+import pandas as pd
+import pytest
+
+from dashboard.charts import base, drift, series, topic_map
+from dashboard.palette import TOPIC_COLORS, topic_colors
+
+START = datetime(2026, 3, 1)
+RANGE = (START, START + timedelta(days=10))
+LETTERS = [base.Letter("A", START + timedelta(days=3)), base.Letter("Z", START - timedelta(days=30))]
+
+
+def checks() -> pd.DataFrame:
+    rows = []
+    for field in drift.FIELDS:
+        for day in range(10):
+            for segment, evidence in (("one", 0.4), ("two", 3.0 if day == 9 and field == "prompt" else 0.2)):
+                rows.append(
+                    {
+                        "field": field,
+                        "segment": segment,
+                        "current_start": START + timedelta(days=day),
+                        "middle": START + timedelta(days=day, hours=12),
+                        "day_ms": 86_400_000.0,
+                        "evidence": evidence,
+                        "threshold": 2.0,
+                        "verdict": "drifted" if evidence > 2 else "stable",
+                        "sentence": "<b>sentence</b>",
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def test_timeline_shows_the_loudest_service_of_each_day() -> None:
+    best = drift.strongest(checks())
+    assert len(best) == len(drift.FIELDS) * 10
+    top = best.sort_values("ratio").iloc[-1]
+    assert (top["field"], top["segment"], top["ratio"]) == ("prompt", "two", 1.5)
+
+
+def test_timeline_draws_letters_inside_the_range_only_and_escapes_sentences() -> None:
+    figure = drift.timeline(drift.strongest(checks()), LETTERS, RANGE)
+    texts = [annotation.text for annotation in figure.layout.annotations]
+    assert "<b>A</b>" in texts
+    assert "<b>Z</b>" not in texts
+    assert "<b>sentence" not in str(figure.to_dict()["data"])
+
+
+def test_charts_have_a_fixed_height_and_the_same_range() -> None:
+    table = pd.DataFrame({"x": [START], "k": [1], "n": [2]})
+    figures = [drift.timeline(drift.strongest(checks()), [], RANGE), series.rate(table, [], RANGE)]
+    assert all(figure.layout.height for figure in figures)
+    assert all(tuple(figure.layout.xaxis.range) == RANGE for figure in figures)
+
+
+def test_empty_tables_make_figures() -> None:
+    empty = checks().iloc[:0]
+    drift.timeline(drift.strongest(empty), LETTERS, RANGE)
+    drift.evidence(drift.strongest(empty), LETTERS, RANGE)
+    drift.contributions([], {})
+    series.rate(pd.DataFrame({"x": [], "k": [], "n": []}), LETTERS, RANGE)
+    series.latency(pd.DataFrame({"x": [], "p50": [], "p95": []}), LETTERS, RANGE)
+    series.stacked_cost(pd.DataFrame({"x": [], "model": [], "cost": []}), [], LETTERS, RANGE)
+    series.worst_slices([])
+
+
+def test_band_of_a_rate_does_not_bridge_days_without_cases() -> None:
+    days = [START + timedelta(days=i) for i in range(5)]
+    table = pd.DataFrame({"x": days, "k": [1, 1, 0, 1, 1], "n": [2, 2, 0, 2, 2]})
+    figure = series.rate(table, [], RANGE, usual=0.5)
+    bands = [trace for trace in figure.data if trace.fill == "toself"]
+    assert len(bands) == 2
+    assert figure.data[-1].y[2] is None
+
+
+def test_spike_is_found_and_an_ordinary_week_has_none() -> None:
+    assert series.find_spikes([1.0, 1.1, 0.9, 1.2, 9.0, 1.0]) == [4]
+    assert series.find_spikes([1.0, 1.1, 0.9, 1.2, 1.3, 1.0]) == []
+    assert series.find_spikes([0.0, 0.0, 0.0, 0.0, 1.0]) == []
+
+
+def test_hollow_bars_are_changes_within_a_topic() -> None:
+    rows = [
+        {
+            "topic_id": 1,
+            "label": "a",
+            "contribution": 0.6,
+            "kind": "share",
+            "share_reference": 0.0,
+            "share_current": 0.2,
+        },
+        {
+            "topic_id": 2,
+            "label": "<i>b",
+            "contribution": 0.2,
+            "kind": "within",
+            "share_reference": 0.1,
+            "share_current": 0.1,
+        },
+    ]
+    bar = drift.contributions(rows, {1: "#0072B2"}).data[0]
+    assert list(bar.text) == ["changed within", "0.0 → 20.0 %"]
+    assert bar.marker.color[0] == "rgba(0,0,0,0)"
+    assert "<i>" not in "".join(bar.y)
+
+
+def test_map_has_one_series_per_coloured_topic_and_is_plain_data() -> None:
+    points = pd.DataFrame(
+        {
+            "topic_id": [1, 1, 2, -1, None],
+            "x": range(5),
+            "y": range(5),
+            "prompt": ["p"] * 5,
+            "interaction_id": list("abcde"),
+        }
+    )
+    centres = pd.DataFrame({"topic_id": [1, 2], "x": [0.0, 1.0], "y": [0.0, 1.0]})
+    option = topic_map.option(points, {1: "one", 2: "{two}"}, {1: "#0072B2"}, centres)
+    assert [s["name"] for s in option["series"] if "name" in s] == ["other", "one"]
+    assert [len(d["source"]) for d in option["dataset"]] == [3, 2]
+    json.dumps({key: value for key, value in option.items() if key != "dataset"}, allow_nan=False)
+
+
+@pytest.mark.parametrize("grown", [1, 12])
+def test_topic_keeps_its_colour_when_another_one_grows(grown: int) -> None:
+    topics = [{"topic_id": i, "level": 0, "state": "stable", "size": 100 - i} for i in range(1, 11)]
+    reordered = sorted(topics, key=lambda row: row["topic_id"] != grown)
+    assert topic_colors(topics) == topic_colors(reordered)
+    assert len(set(topic_colors(topics).values())) == len(TOPIC_COLORS)
+
+
+def test_new_topic_has_a_colour_though_it_is_small() -> None:
+    topics = [{"topic_id": i, "level": 0, "state": "stable", "size": 100 - i} for i in range(1, 15)]
+    topics.append({"topic_id": 99, "level": 0, "state": "provisional", "size": 3})
+    assert 99 in topic_colors(topics)

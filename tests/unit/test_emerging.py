@@ -1,0 +1,105 @@
+"""New subjects are found, and nothing is found where nothing is new."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.topics import find_emerging
+
+D, SUBJECTS = 32, 30
+
+
+def centres() -> np.ndarray:
+    rows = np.random.default_rng(3).normal(size=(SUBJECTS + 1, D))
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def messages(rng: np.random.Generator, subjects: np.ndarray, spread: float = 0.1) -> np.ndarray:
+    return (centres()[subjects] + spread * rng.normal(size=(len(subjects), D))).astype(np.float32)
+
+
+def sessions(rng: np.random.Generator, subjects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each entry becomes a session of one to nine near-duplicates."""
+    length = rng.integers(1, 10, len(subjects))
+    first = messages(rng, subjects)
+    X = np.repeat(first, length, axis=0)
+    return X + 0.01 * rng.normal(size=X.shape), np.repeat(np.arange(len(subjects)), length)
+
+
+def test_a_new_subject_is_found_with_its_members():
+    rng = np.random.default_rng(0)
+    reference = messages(rng, rng.integers(0, SUBJECTS, 2000))
+    subjects = np.r_[rng.integers(0, SUBJECTS, 570), np.full(30, SUBJECTS)]
+    found = find_emerging(reference, messages(rng, subjects))
+    assert len(found) == 1
+    assert (subjects[list(found[0].members)] == SUBJECTS).mean() > 0.9
+    assert len(found[0].members) >= 20
+    assert found[0].lift >= 3
+    assert found[0].p_value <= 0.01
+    assert 0.03 < found[0].share < 0.07
+
+
+def test_a_known_subject_that_multiplies_is_found():
+    rng = np.random.default_rng(1)
+    reference = messages(rng, np.r_[rng.integers(0, SUBJECTS, 2000), np.full(10, SUBJECTS)])
+    current = messages(rng, np.r_[rng.integers(0, SUBJECTS, 570), np.full(40, SUBJECTS)])
+    assert len(find_emerging(reference, current)) == 1
+
+
+def test_two_new_subjects_are_two_findings():
+    rng = np.random.default_rng(2)
+    reference = messages(rng, rng.integers(0, SUBJECTS - 1, 2000))
+    subjects = np.r_[rng.integers(0, SUBJECTS - 1, 520), np.full(40, SUBJECTS), np.full(40, SUBJECTS - 1)]
+    assert len(find_emerging(reference, messages(rng, subjects))) == 2
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_nothing_is_found_among_independent_messages_of_the_same_mix(seed):
+    rng = np.random.default_rng(seed)
+    reference, current = (messages(rng, rng.integers(0, SUBJECTS, n)) for n in (1500, 500))
+    assert find_emerging(reference, current, rng=seed) == []
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_nothing_is_found_among_sessions_of_near_duplicates(seed):
+    rng = np.random.default_rng(seed)
+    reference, old = sessions(rng, rng.integers(0, SUBJECTS, 300))
+    current, new = sessions(rng, rng.integers(0, SUBJECTS, 100))
+    assert find_emerging(reference, current, reference_groups=old, current_groups=new, rng=seed) == []
+
+
+def test_one_long_session_about_something_new_is_no_subject():
+    rng = np.random.default_rng(4)
+    reference = messages(rng, rng.integers(0, SUBJECTS, 1500))
+    current = messages(rng, np.r_[rng.integers(0, SUBJECTS, 400), np.full(60, SUBJECTS)])
+    groups = np.r_[np.arange(400), np.full(60, 400)]
+    assert find_emerging(reference, current, current_groups=groups) == []
+
+
+def test_longer_sessions_alone_are_no_subject():
+    rng = np.random.default_rng(5)
+    reference = messages(rng, rng.integers(0, SUBJECTS, 1500))
+    current = messages(rng, rng.integers(0, SUBJECTS, 1500))
+    found = find_emerging(reference, current, current_groups=np.repeat(np.arange(100), 15))
+    assert found == []
+
+
+@pytest.mark.parametrize(("n", "m"), [(0, 0), (0, 50), (50, 0), (19, 50), (50, 3), (20, 4), (25, 25)])
+def test_too_little_traffic_is_no_finding(n, m):
+    rng = np.random.default_rng(6)
+    assert find_emerging(messages(rng, np.zeros(n, dtype=int)), messages(rng, np.zeros(m, dtype=int))) == []
+
+
+def test_the_same_seed_gives_the_same_findings():
+    rng = np.random.default_rng(7)
+    reference = messages(rng, rng.integers(0, SUBJECTS, 800))
+    current = messages(rng, np.r_[rng.integers(0, SUBJECTS, 280), np.full(20, SUBJECTS)])
+    assert find_emerging(reference, current, rng=1) == find_emerging(reference, current, rng=1) != []
+
+
+def test_groups_must_fit_their_rows():
+    with pytest.raises(ValueError, match="current has 5 rows, but there are 2 groups"):
+        find_emerging(np.ones((30, 4)), np.ones((5, 4)), current_groups=["a", "b"])
+    with pytest.raises(ValueError, match="reference has 4 columns, current has 3"):
+        find_emerging(np.ones((30, 4)), np.ones((5, 3)))

@@ -1,0 +1,83 @@
+"""Labels are phrases that people wrote, readable in a sentence, and unique."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.topics.labels import name_topics, stem
+
+FREEZE = [
+    "How do I freeze my card?",
+    "Freeze my card please",
+    "I want to freeze the card now",
+    "can you freeze card ending 1234",
+    "freezing my cards",
+]
+RATES = [
+    "What is the exchange rate for euros?",
+    "exchange rates today",
+    "Is your exchange rate good?",
+    "which exchange rate applies abroad",
+]
+PIN = ["I forgot my PIN", "forgot PIN", "My PIN is forgotten", "I have forgotten the PIN number", "forgot my pin"]
+
+
+def test_a_label_is_the_phrase_that_most_central_messages_share():
+    names = name_topics([FREEZE, RATES, PIN])
+    assert names[0].label == "freeze card"
+    assert names[1].label == "exchange rate"
+
+
+def test_words_written_in_capitals_keep_them():
+    assert "PIN" in name_topics([FREEZE, RATES, PIN])[2].label
+
+
+def test_labels_of_different_topics_never_coincide():
+    names = [name.label for name in name_topics([FREEZE, FREEZE, FREEZE])]
+    assert len(set(names)) == 3
+
+
+def test_connectives_stay_inside_a_phrase():
+    messages = [
+        "I lost or stolen card",
+        "lost or stolen card help",
+        "report lost or stolen card",
+        "my lost or stolen card",
+    ]
+    assert name_topics([messages, RATES])[0].label == "lost or stolen card"
+
+
+def test_a_particle_may_end_a_phrase():
+    messages = ["top-up failed", "my top up failed", "Why has the top up not arrived", "top up pending", "auto top-up"]
+    assert name_topics([messages, RATES])[0].label.startswith("top up")
+
+
+def test_keywords_leave_out_function_words_and_words_inside_chosen_pairs():
+    keywords = name_topics([FREEZE, RATES])[0].keywords
+    assert "freeze card" in keywords
+    assert not {"my", "the", "how", "freeze"} & set(keywords)
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [([""], "empty messages"), (["???"], "???"), ([], "unnamed topic"), (["我的卡在哪里"] * 3, "我的卡在哪里")],
+)
+def test_topics_without_separable_words_still_get_a_name(messages, expected):
+    assert name_topics([messages])[0].label == expected
+
+
+def test_german_function_words_neither_begin_nor_end_a_label():
+    messages = [
+        "Wie kann ich meine Karte sperren?",
+        "Karte sperren bitte",
+        "Ich möchte die Karte sperren",
+        "Karte sperren",
+    ]
+    assert name_topics([messages, RATES])[0].label == "karte sperren"
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [("movie", "movies"), ("card", "cards"), ("freeze", "freezing"), ("stopped", "stop")]
+)
+def test_inflected_forms_share_a_stem(a, b):
+    assert stem(a) == stem(b)
