@@ -29,6 +29,8 @@ _IDLE_S = 0.2
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 _JOIN_WINDOW_US = 3_600 * 1_000_000
+# A judgement that names nothing but a response id may come long after the answer.
+_JUDGEMENT_WINDOW_US = 30 * 24 * 3_600 * 1_000_000
 # A response id that so many records share (a fake model, a constant) identifies nothing.
 _MOST_SHARING_AN_ID = 64
 _ROUNDS = 8
@@ -38,7 +40,8 @@ _WRITTEN = ("spans", "records", "interactions", "documents", "tool_runs", "evalu
 _OF_TRACES = "SELECT body FROM records WHERE trace_id IN (SELECT unnest($ids))"
 _OF_RESPONSES = """
     SELECT body FROM records
-    WHERE response_id IN (SELECT unnest($ids)) AND time BETWEEN make_timestamp($low) AND make_timestamp($high)
+    WHERE response_id IN (SELECT unnest($ids))
+      AND (trace_id IS NULL OR time BETWEEN make_timestamp($low) AND make_timestamp($high))
     QUALIFY count(*) OVER (PARTITION BY response_id) <= $most
 """
 _KNOWN = "SELECT record_id FROM records WHERE record_id IN (SELECT unnest($ids))"
@@ -247,7 +250,9 @@ class Loader:
         times = [_microseconds(record) for record in around]
         if not ids or not times:
             return []
-        low, high = min(times) - _JOIN_WINDOW_US, max(times) + _JOIN_WINDOW_US
+        alone = any(record.get("trace_id") is None for record in around)
+        reach = _JUDGEMENT_WINDOW_US if alone else _JOIN_WINDOW_US
+        low, high = min(times) - reach, max(times) + _JOIN_WINDOW_US
         return self._bodies(_OF_RESPONSES, {"ids": sorted(ids), "low": low, "high": high, "most": _MOST_SHARING_AN_ID})
 
     def _bodies(self, sql: str, params: Mapping[str, Any]) -> list[Record]:

@@ -90,7 +90,8 @@ def read(name: str, filters: Filters | None = None, window: Window | None = None
         bound |= predicate.params
     elif window is not None:
         bound |= {"start": window.start, "end": window.end}
-    return _read(sql, tuple(sorted(bound.items())), (store().url, version_of_run()))
+    values = {key: value.to_pydatetime() if isinstance(value, pd.Timestamp) else value for key, value in bound.items()}
+    return _read(sql, tuple(sorted(values.items())), (store().url, version_of_run()))
 
 
 @st.cache_data(show_spinner=False, max_entries=400)

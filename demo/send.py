@@ -23,7 +23,6 @@ from opentelemetry.trace import Status, StatusCode, Tracer
 from demo import genai_spans, openinference_spans
 from demo.events import Event
 from demo.knowledge import CUSTOMER, STAFF
-from demo.prompts import CUSTOMER_V3, CUSTOMER_V4
 from demo.script import Script, Turn
 from demo.spans import PlannedSpan, span_id
 from undertow.errors import UndertowError
@@ -204,12 +203,17 @@ def send_spans(
         Not everything was accepted.
     """
     services = {name: Service(name, exporter) for name, exporter in targets.items()}
-    for number, turn in enumerate(script.turns, 1):
-        services[turn.service].write(turn)
-        if number % 100 == 0:
-            progress(number)
-    for service in services.values():
-        service.close()
+    try:
+        for number, turn in enumerate(script.turns, 1):
+            services[turn.service].write(turn)
+            if number % 100 == 0:
+                progress(number)
+        for service in services.values():
+            service.close()
+    except BaseException:
+        for service in services.values():
+            service.exporter.shutdown()  # ends its retries: the collector may be gone
+        raise
     progress(len(script.turns))
     return sum(service.sent for service in services.values())
 
@@ -238,9 +242,11 @@ def feedback_bodies(script: Script) -> Iterator[dict[str, Any]]:
 
 
 def change_bodies(events: Iterable[Event]) -> Iterator[dict[str, Any]]:
-    """Yield one body of `POST /v1/changes` for every event that is a change of an artifact."""
+    """Yield one body of `POST /v1/changes` for every change that telemetry does not tell by itself.
+
+    The new version of a prompt is seen on the spans; what a knowledge base holds is not.
+    """
     bodies = {
-        "prompt_edit": ("prompt", CUSTOMER_V4.name, CUSTOMER_V3.version, CUSTOMER_V4.version),
         "article": ("knowledge_base", "customer-help", "nothing on Travel Shield", "with travel-shield-1"),
         "old_edition": ("knowledge_base", "staff-handbook", "index of today", "index of 2019 in part"),
     }

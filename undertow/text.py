@@ -9,7 +9,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 Span = tuple[int, int]
@@ -191,6 +191,11 @@ def detect_language(text: str) -> str | None:
     # Counted in bytes, because one Chinese character says as much as several Latin letters.
     if len("".join(filter(str.isalpha, head)).encode("utf-8", "replace")) < _MIN_LETTER_BYTES:
         return None
+    return _classified(head)
+
+
+@lru_cache(maxsize=8192)  # a trace is assembled again with every late part of it
+def _classified(head: str) -> str | None:
     code, confidence = _identifier().classify(head)
     return str(code) if confidence >= _MIN_CONFIDENCE and len(code) == 2 else None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +15,7 @@ import numpy.typing as npt
 import orjson
 import pandas as pd
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from analysis.analyzer import Batch, Context
 from analysis.drift import DriftResult, benjamini_hochberg, compare, compare_behaviour, session_groups
@@ -91,7 +94,10 @@ class _Study:
 
     def batch(self, day: np.datetime64) -> Batch:
         """All comparisons of one day."""
-        compared = [self._compare(service, field, day) for service in np.unique(self._service) for field in FIELDS]
+        wanted = [(str(service), field) for service in np.unique(self._service) for field in FIELDS]
+        # One comparison a core: their matrices are too small for a library's own threads to pay.
+        with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+            compared = list(pool.map(lambda pair: self._compare(pair[0], pair[1], day), wanted))
         found = [comparison for comparison in compared if comparison is not None]
         adjusted = benjamini_hochberg([comparison.result.p_value for comparison in found])
         rows, contributions = [], []
@@ -148,6 +154,8 @@ class _Study:
             responses[current],
             reference_groups=self._grouping.groups[reference],
             current_groups=self._grouping.groups[current],
+            reference_topics=self._topics[reference],
+            current_topics=self._topics[current],
             permutations=_PERMUTATIONS,
             alpha=self._level,
         )
@@ -194,9 +202,7 @@ class _Study:
         near = [change for change in self._changes if start - _LOOK_BACK <= change.at < end]
         offset = pd.Timestamp(start, tz="UTC").tz_convert(self._zone).utcoffset() or timedelta()
         change = replace(near[-1], at=near[-1].at + offset) if near else None
-        # Answers are compared by cells of answers, which no topic names.
-        labels = {} if comparison.field == "behaviour" else self._labels
-        return Scene(comparison.field, start + offset, end + offset, change, _LOOK_BACK, labels)
+        return Scene(comparison.field, start + offset, end + offset, change, _LOOK_BACK, self._labels)
 
     def _bounds(self, day: np.datetime64) -> tuple[datetime, datetime]:
         """A local day as naive UTC."""

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
 
 import pyarrow as pa
 
 from analysis.analyzer import Batch, Context
 from undertow.store import reads
+
+# A deployment rolls out: what it brings is first seen a while after it was announced, or before.
+_ONE_CHANGE = timedelta(hours=24)
 
 
 class Prompts:
@@ -22,9 +27,9 @@ class Prompts:
         """Write the versions that new calls used, and every first use of a new one."""
         versions = context.store.query(reads.PROMPT_VERSIONS, context.scope)
         found = context.store.query(reads.DISCOVERED_CHANGES, {"head": context.head}).to_pylist()
-        known = set(context.store.query(reads.KNOWN_CHANGES)["change_id"].to_pylist())
+        known = context.store.query(reads.KNOWN_CHANGES).to_pylist()
         changes = [{"change_id": _change_id(row), **row, "source": "telemetry"} for row in found]
-        changes = [row for row in changes if row["change_id"] not in known]
+        changes = [row for row in changes if not any(_same(row, old) for old in known)]
         if versions.num_rows == 0 and not changes:
             return
         tables = {"prompts": versions}
@@ -33,6 +38,14 @@ class Prompts:
         yield Batch(tables, rows=versions.num_rows)
 
 
-def _change_id(row: dict[str, object]) -> str:
+def _same(row: dict[str, Any], old: dict[str, Any]) -> bool:
+    """Whether a change is recorded already, by an earlier run or by whoever made it."""
+    if row["change_id"] == old["change_id"]:
+        return True
+    posted = old["source"] != "telemetry" and (old["kind"], old["after"]) == (row["kind"], row["after"])
+    return posted and abs(old["at"] - row["at"]) <= _ONE_CHANGE
+
+
+def _change_id(row: dict[str, Any]) -> str:
     identity = "\x1f".join(str(row[key]) for key in ("kind", "name", "after"))
     return hashlib.sha256(identity.encode()).hexdigest()[:32]

@@ -38,6 +38,8 @@ def compare_behaviour(  # noqa: PLR0913, PLR0917 - a published signature
     permutations: int = 499,
     rng: int = 0,
     alpha: float = 0.05,
+    reference_topics: Ints | None = None,
+    current_topics: Ints | None = None,
 ) -> DriftResult:
     """Decide whether answers changed given the question; a mere change of questions must not alarm.
 
@@ -59,12 +61,15 @@ def compare_behaviour(  # noqa: PLR0913, PLR0917 - a published signature
         Seed.
     alpha
         Level of the verdict.
+    reference_topics, current_topics
+        (n,) and (m,) topic ids of the questions, by which the drift is then explained; ``None``: by cells
+        of answers.
 
     Returns
     -------
     DriftResult
         ``n_*`` count only what could be compared. ``insufficient`` when too few questions were asked in
-        both windows. Contributions are by cell of answers; ``style`` says that the answers to all
+        both windows. ``style`` says that the answers to all
         kinds of questions moved the same way. It cannot see a change when each session has one model
         and few sessions share a question.
 
@@ -95,7 +100,8 @@ def compare_behaviour(  # noqa: PLR0913, PLR0917 - a published signature
         alpha,
     )
     parts = parts_of(("mmd", "cell_excess"), bounds, table, observed)
-    explanation = _explained(calls, matched, residuals, rng)
+    topics = None if reference_topics is None or current_topics is None else (reference_topics, current_topics)
+    explanation = _explained(calls, matched, residuals, rng, topics)
     return conclude(given, parts, table, explanation, alpha)
 
 
@@ -246,15 +252,21 @@ def _cells(rows: Floats, k: int, seed: int) -> Ints:
     return nearest(rows, lloyd(rows, k, np.random.default_rng([seed, 44, k])))[0]
 
 
-def _explained(calls: _Calls, matched: _Matched, residuals: Floats, seed: int) -> Explanation:
-    """Explain by cells of answers; style is read off the shifts of the kinds of questions."""
+def _explained(
+    calls: _Calls, matched: _Matched, residuals: Floats, seed: int, topics: tuple[Ints, Ints] | None
+) -> Explanation:
+    """Explain by topic, else by cells of answers; style is read off the shifts of the kinds of questions."""
     given, now = matched.windows(residuals), matched.row_is_current
-    answers = _cells(calls.responses[matched.rows], ANSWER_CELLS[-1], seed)
+    origin = calls.origin[matched.rows]
+    if topics is None:
+        answers = _cells(calls.responses[matched.rows], ANSWER_CELLS[-1], seed)
+        parts = answers[~now], answers[now]
+    else:
+        parts = topics[0][origin[~now]], topics[1][origin[now]]
     questions = _cells(calls.prompts[matched.rows], QUESTION_CELLS, seed)
-    kinds = (questions[~now], questions[now])
-    by_answer = explain(given, answers[~now], answers[now], seed=seed, kinds=kinds)
-    origin = calls.origin[matched.rows[now]]
+    explained = explain(given, *parts, seed=seed, kinds=(questions[~now], questions[now]))
+    row = origin[now]
     contributions = tuple(
-        replace(part, exemplars=tuple(int(origin[i]) for i in part.exemplars)) for part in by_answer.contributions
+        replace(part, exemplars=tuple(int(row[i]) for i in part.exemplars)) for part in explained.contributions
     )
-    return Explanation(contributions, tuple(int(origin[i]) for i in by_answer.exemplars), by_answer.style)
+    return Explanation(contributions, tuple(int(row[i]) for i in explained.exemplars), explained.style)

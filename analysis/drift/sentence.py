@@ -114,21 +114,22 @@ def _what(result: DriftResult, scene: Scene, subject: str) -> str:
     """Return what changed, led by the largest contribution."""
     if result.style:
         moved = f"about {_percent(result.effect)} of" if result.effect < 1.0 else "all"
-        return f"{subject} changed alike in all topics, the mark of another style: {moved} the traffic moved"
+        mark = "" if scene.subject == "context" else ", the mark of another style"
+        return f"{subject} changed alike in all topics{mark}: {moved} the traffic moved"
     if not result.contributions:
         return f"{subject} changed"
     lead = result.contributions[0]
     label = _clip(scene.topic_labels.get(lead.topic_id, ""))
     if lead.kind == "within":
         where = f"about {label}" if label else "in one group of similar messages"
-        return f"{subject} {where} changed inside, at {_percent(lead.share_current)} of the traffic"
+        return f"{subject} {where} changed, at {_percent(lead.share_current)} of the traffic"
     where = f"are about {label}" if label else "belong to one group of similar messages"
     return f"{_percent(lead.share_current)} of {subject} (was {_percent(lead.share_reference)}) {where}"
 
 
 def _manner(result: DriftResult, scene: Scene) -> str:
     others = _others(result.contributions[1:3], scene)
-    style = "" if result.style else "style unchanged"
+    style = "" if result.style or scene.subject == "context" else "style unchanged"
     return "; ".join(part for part in (others, style) if part)
 
 

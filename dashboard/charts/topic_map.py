@@ -9,16 +9,12 @@ import pandas as pd
 
 from dashboard.palette import OTHER
 
-LABEL_COLORS = {False: "#3A4247", True: "#C9D0D4"}
-
 
 def option(
     points: pd.DataFrame,
     labels: Mapping[int, str],
     colors: Mapping[int, str],
     centres: pd.DataFrame,
-    *,
-    dark: bool = False,
 ) -> dict[str, Any]:
     """Build the option.
 
@@ -28,7 +24,6 @@ def option(
     labels : topic's label by id.
     colors : colour by topic id; topics without one share grey.
     centres : topic_id, x, y of the labels; only those with a colour are named on the map.
-    dark : whether the labels stand on a dark page; ECharts draws them on a canvas that no style reaches.
 
     Returns
     -------
@@ -43,9 +38,7 @@ def option(
         _points(name, index, color, faint=index == 0) for index, (name, _, color) in enumerate(groups)
     ]
     series += [
-        _label(row, labels[int(row["topic_id"])], LABEL_COLORS[dark])
-        for _, row in centres.iterrows()
-        if int(row["topic_id"]) in named
+        _label(row, labels[int(row["topic_id"])]) for _, row in centres.iterrows() if int(row["topic_id"]) in named
     ]
     return {
         "animation": False,
@@ -84,7 +77,7 @@ def _points(name: str, index: int, color: str, *, faint: bool) -> dict[str, Any]
     }
 
 
-def _label(row: pd.Series, text: str, color: str) -> dict[str, Any]:
+def _label(row: pd.Series, text: str) -> dict[str, Any]:
     return {
         "type": "scatter",
         "data": [[float(row["x"]), float(row["y"])]],
@@ -97,7 +90,6 @@ def _label(row: pd.Series, text: str, color: str) -> dict[str, Any]:
             "formatter": text.replace("{", "(").replace("}", ")"),
             "fontSize": 12,
             "fontWeight": 600,
-            "color": color,
             "position": "top",
             "distance": 14,
         },

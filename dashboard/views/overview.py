@@ -25,8 +25,9 @@ def draw_tiles() -> None:
         for column, item in zip(st.columns(6), tiles_of(now, current, past, buckets, checked), strict=True):
             with column:
                 tile.draw(item, now.filters.to_query())
-    st.html(f'<p class="ut-small">{escape(rates_line(current, past))}</p>')
-    st.page_link("views/interaction.py", label="All calls", query_params=now.filters.to_query())
+    with st.container(horizontal=True, vertical_alignment="top"):
+        st.html(f'<p class="ut-small">{escape(rates_line(current, past))}</p>')
+        st.page_link("views/interaction.py", label="All calls", query_params=now.filters.to_query())
 
 
 def draw_timeline() -> None:

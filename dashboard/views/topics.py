@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zlib import crc32
 
 import streamlit as st
 
@@ -30,7 +31,8 @@ def draw_table(rows: list[dict[str, Any]]) -> int | None:
         on_select="rerun",
         selection_mode="single-row",
         selection_default={"selection": {"rows": chosen}} if chosen else None,
-        key=f"topic_table_{first}",
+        # A selection is a row number: other rows are another table.
+        key=f"topics_{crc32(repr([row['topic_id'] for row in shown]).encode())}",
         height="content",
     )
     selected = event["selection"]["rows"]
@@ -57,7 +59,7 @@ def draw_map() -> None:
         text.empty("No map yet", "The map is drawn by the analysis of topics.", "undertow analyze --only embed,topics")
         return
     centres = data.read("topics")[["topic_id", "x", "y"]].dropna()
-    option = topic_map.option(points, now.labels, now.colors, centres, dark=st.context.theme.type == "dark")
+    option = topic_map.option(points, now.labels, now.colors, centres)
     event = st.echarts_chart(
         option, height=430, key="map", on_select="rerun", alt="Map of questions; near points mean similar questions"
     )
@@ -148,7 +150,8 @@ def draw() -> None:
     left, right = st.columns([0.6, 0.4], gap="medium")
     with left:
         picked = draw_table(shown)
-        st.html(f'<p class="ut-small">{_outliers()} Select a row for its history and examples.</p>')
+        hint = "Select a row for its history and examples, or draw a rectangle on the map."
+        st.html(f'<p class="ut-small">{_outliers()} {hint}</p>')
     with right:
         draw_map()
     if picked is not None:

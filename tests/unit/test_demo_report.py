@@ -143,6 +143,17 @@ def test_an_alarm_about_a_topic_of_usual_questions_was_not_planted(store: Store)
     assert [alarm.what for alarm in _report(store).unplanted] == ["new_topic"]
 
 
+def test_an_alarm_about_the_planted_topic_may_name_an_earlier_hour_of_its_first_day(store: Store) -> None:
+    earlier = EVENTS["new_topic"].start - timedelta(hours=4)
+    _new_topic(store, earlier, range(22))
+    _commit(store, "alert_events", _alert("new_topic", None, earlier, 0, topic_id=5))
+
+    report = _report(store)
+
+    assert _found(report)["new_topic"] is True
+    assert report.unplanted == ()
+
+
 def test_an_alert_in_a_quiet_week_was_not_planted(store: Store) -> None:
     _commit(store, "alert_events", _alert("cost", CUSTOMER, EVENTS["cost_spike"].start - timedelta(days=20), 2))
 

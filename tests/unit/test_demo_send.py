@@ -109,11 +109,12 @@ def test_thumbs_point_at_answers_and_carry_the_time_of_the_script(script: Script
     assert len({body["id"] for body in bodies}) == len(bodies)
 
 
-def test_the_prompt_edit_and_both_knowledge_changes_are_announced(script: Script) -> None:
-    assert [body["kind"] for body in change_bodies(script.events.values())] == [
-        "prompt",
-        "knowledge_base",
-        "knowledge_base",
+def test_changes_that_no_span_tells_are_announced(script: Script) -> None:
+    bodies = list(change_bodies(script.events.values()))
+
+    assert [(body["kind"], body["name"]) for body in bodies] == [
+        ("knowledge_base", "customer-help"),
+        ("knowledge_base", "staff-handbook"),
     ]
 
 

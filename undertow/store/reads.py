@@ -164,7 +164,10 @@ NEWEST_ARTIFACT = """
 SELECT version, created_at, body FROM artifacts WHERE kind = $kind ORDER BY created_at DESC, artifact_id LIMIT 1
 """
 
-KNOWN_CHANGES = "SELECT change_id FROM changes"
+# What is recorded already: by id, and what people posted about the same thing within a day.
+KNOWN_CHANGES = """
+SELECT change_id, "at", kind, after, source FROM changes
+"""
 
 TOPIC_LABELS = "SELECT topic_id, label, label_source FROM topics"
 
