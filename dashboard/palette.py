@@ -31,11 +31,11 @@ OTHER = "#9AA2A7"
 
 
 def topic_colors(topics: Sequence[Mapping[str, object]]) -> dict[int, str]:
-    """Give the ten largest main topics a colour each; provisional ones come first, as they are what is looked for.
+    """Give the ten largest main topics a colour each; new ones come first, as they are what is looked for.
 
     Parameters
     ----------
-    topics : rows with topic_id, level, state and size, largest first.
+    topics : rows with topic_id, level and state, largest first; ``fresh`` marks those of the last two weeks.
 
     Returns
     -------
@@ -43,8 +43,7 @@ def topic_colors(topics: Sequence[Mapping[str, object]]) -> dict[int, str]:
         Colour by topic id. The order is that of the ids, so that a topic that grows does not swap colours.
     """
     main = [row for row in topics if row["level"] == 0]
-    provisional = [row for row in main if row["state"] == "provisional"][:3]
-    stable = [row for row in main if row["state"] != "provisional"]
-    chosen = [*provisional, *stable][: len(TOPIC_COLORS)]
+    fresh = [row for row in main if row["state"] == "provisional" or row.get("fresh")][:3]
+    chosen = [*fresh, *(row for row in main if row not in fresh)][: len(TOPIC_COLORS)]
     ids = sorted(int(str(row["topic_id"])) for row in chosen)
     return dict(zip(ids, TOPIC_COLORS, strict=False))

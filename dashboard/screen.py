@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -15,6 +16,7 @@ from dashboard.formats import local
 from dashboard.palette import topic_colors
 
 _KEY = "_screen"
+FRESH = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def build(filters: Filters, extent: data.Extent, zone_name: str | None) -> Scree
         raise ValueError("an empty store has no screen")
     day_zone = ZoneInfo(data.settings().timezone)
     window, reference = resolve(filters, extent.newest, extent.oldest, day_zone)
-    topics = data.rows("topic_labels")
+    topics = [{**row, "fresh": _fresh(row, extent.oldest, extent.newest)} for row in data.rows("topic_labels")]
     screen = Screen(
         filters,
         window,
@@ -109,6 +111,12 @@ def current() -> Screen:
     return screen
 
 
+def _fresh(topic: dict[str, Any], oldest: datetime, newest: datetime) -> bool:
+    """Whether a topic was first seen in the last two weeks of the data; in data that is younger none is."""
+    first = topic["first_seen"]
+    return first is not None and bool(newest - first < FRESH < newest - oldest)
+
+
 def _zone(name: str | None) -> ZoneInfo | None:
     try:
         return ZoneInfo(name) if name else None
@@ -117,14 +125,18 @@ def _zone(name: str | None) -> ZoneInfo | None:
 
 
 def _marks(window: Window) -> tuple[Mark, ...]:
-    """Changes of the last two weeks at least, so that a chart of the past has its letters too."""
+    """Changes of the last two weeks at least, so that a chart of the past has its letters too.
+
+    A change that was both posted and seen in the telemetry is one change: the first report of it counts.
+    """
     start = min(window.start, window.end - timedelta(days=14))
-    rows = data.rows("changes", window=Window(start, window.end))[::-1]
-    marks = []
-    for letter, row in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", rows, strict=False):
+    rows = data.rows("changes", window=Window(start, window.end))
+    found: dict[str, datetime] = {}
+    for row in sorted(rows, key=lambda r: r["moment"]):
         kind = str(row["kind"]).replace("_", " ")
         versions = f"{row['before']} → {row['after']}" if row["before"] else str(row["after"])
-        moment = data.moment(row["moment"])
-        if moment is not None:
-            marks.append(Mark(letter, moment, f"{kind} {row['name']} {versions}"))
-    return tuple(marks)
+        text = f"{kind} {row['name']} {versions}"
+        if text not in found or row["moment"] - found[text] > timedelta(days=1):
+            found[text] = row["moment"]
+    letters = zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", found.items(), strict=False)
+    return tuple(Mark(letter, moment, text) for letter, (text, moment) in letters)

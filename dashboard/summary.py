@@ -10,7 +10,7 @@ from dashboard import data
 from dashboard.formats import ago, count, json_value
 from dashboard.screen import Mark, Screen
 
-JUST_BEFORE = timedelta(hours=24)
+JUST_BEFORE = timedelta(hours=6)
 ALSO = 3
 
 
@@ -22,26 +22,26 @@ def headline(screen: Screen) -> tuple[str, list[str]]:
         found = _drifts(screen)
     if found:
         first, *rest = found
-        cause = cause_of(first["at"], screen.marks)
-        return f"{first['sentence'].rstrip('.')}. {cause}", [f"{e['sentence'].rstrip('.')}." for e in rest[:ALSO]]
+        cause = "" if first["drift"] else f" {cause_of(first['at'], screen.marks)}"
+        return f"{first['sentence'].rstrip('.')}.{cause}", [f"{e['sentence'].rstrip('.')}." for e in rest[:ALSO]]
     return _quiet(screen), []
 
 
-def cause_of(moment: datetime, marks: Sequence[Mark], until: datetime | None = None) -> str:
-    """The nearest change in the day before something began, or that there was none.
-
-    Parameters
-    ----------
-    until : end of the time in which it began, where that is known only as a window.
-    """
-    near = [mark for mark in marks if moment - JUST_BEFORE <= mark.moment <= (until or moment)]
+def cause_of(moment: datetime, marks: Sequence[Mark]) -> str:
+    """The nearest change in the hours before something began, or that there was none."""
+    near = [mark for mark in marks if moment - JUST_BEFORE <= mark.moment <= moment]
     if not near:
         return "No change found just before."
     nearest = max(near, key=lambda mark: mark.moment)
     words = nearest.text[:1].upper() + nearest.text[1:]
-    if nearest.moment > moment:
-        return f"{words} went live within that time ({nearest.letter})."
+    if moment - nearest.moment < timedelta(minutes=1):
+        return f"{words} went live at the same time ({nearest.letter})."
     return f"{words} went live {ago(nearest.moment, moment)} before ({nearest.letter})."
+
+
+def is_drift(alert_id: object) -> bool:
+    """Whether an alert is one of drift: its sentence names the change just before by itself."""
+    return str(alert_id).startswith("builtin:drift")
 
 
 def _within(event: dict[str, Any], screen: Screen) -> bool:
@@ -53,7 +53,8 @@ def _within(event: dict[str, Any], screen: Screen) -> bool:
 def _one_each(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     best: dict[str, dict[str, Any]] = {}
     for event in sorted(events, key=lambda e: -(e["severity"] or 0)):
-        best.setdefault(event["alert_id"], {"sentence": event["sentence"] or "", "at": event["happened_at"]})
+        told = {"sentence": event["sentence"] or "", "at": event["happened_at"], "drift": is_drift(event["alert_id"])}
+        best.setdefault(event["alert_id"], told)
     return list(best.values())
 
 
@@ -62,7 +63,7 @@ def _drifts(screen: Screen) -> list[dict[str, Any]]:
     drifted = sorted((r for r in rows if r["verdict"] == "drifted"), key=lambda r: -(r["evidence"] or 0))
     best: dict[str, dict[str, Any]] = {}
     for row in drifted:
-        best.setdefault(row["field"], {"sentence": row["sentence"] or "", "at": row["current_start"]})
+        best.setdefault(row["field"], {"sentence": row["sentence"] or "", "at": row["current_start"], "drift": True})
     return list(best.values())
 
 

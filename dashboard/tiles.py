@@ -39,7 +39,7 @@ def rates_line(now: Totals, past: Totals) -> str:
     first = f"time to first token {duration(now['ttft50'])} median, {duration(now['ttft95'])} p95"
     unpriced = int(now["unpriced"])
     parts += [first, f"{count(calls)} calls in {count(float(now['turns']))} turns"]
-    return " · ".join([*parts, f"{count(unpriced)} calls of unknown price"] if unpriced else parts)
+    return " · ".join([*parts, f"{count(unpriced)} calls without a price"] if unpriced else parts)
 
 
 def _volume(now: Totals, past: Totals, scale: float, buckets: pd.DataFrame) -> Tile:
@@ -49,8 +49,8 @@ def _volume(now: Totals, past: Totals, scale: float, buckets: pd.DataFrame) -> T
         "Volume",
         count(turns),
         "turns",
-        f"{change} per day" if change else "",
-        basis=f"{count(float(now['calls']))} calls of models",
+        change,
+        basis=f"{count(float(now['calls']))} calls of models; the change is that of turns per day",
         page="views/topics.py",
         series=list(buckets["turns"]),
     )
@@ -111,7 +111,7 @@ def _drifted(checked: pd.DataFrame) -> Tile:
     if not decided:
         return Tile("Drifted", "too little data", "", f"{len(checked)} checks", page="views/drift.py", words=True)
     ratio = (checked["evidence"] / checked["threshold"]).groupby(checked["current_start"]).max()
-    change = "questions, context, answers, behaviour" if not drifted else ", ".join(_names(checked))
+    change = "no alarm" if not drifted else "all fields" if drifted == len(TITLES) else ", ".join(_names(checked))
     return Tile(
         "Drifted",
         f"{drifted} of {len(TITLES)}",

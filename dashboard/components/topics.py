@@ -41,10 +41,10 @@ def sentence(screen: Screen, rows: list[dict[str, Any]]) -> str:
     """What the page found, in words."""
     total = _total(screen, screen.window)
     live = [row for row in rows if row["n_turns"]]
-    fresh = [row for row in live if row["state"] == "provisional"]
+    fresh = [row for row in live if is_new(row)]
     start = f"{len(live)} topics cover {percent(sum(r['share_now'] for r in live))} of {count(total)} turns"
     if fresh:
-        newest = max(fresh, key=lambda r: r["first_seen"])
+        newest = max(fresh, key=lambda r: r["share_now"])
         since = stamp(data.moment(newest["first_seen"]), screen.zone)
         return f"{start}; {newest['label']} is new since {since} and already {percent(newest['share_now'])} of them."
     grown = [row for row in live if row["share_before"]]
@@ -55,11 +55,16 @@ def sentence(screen: Screen, rows: list[dict[str, Any]]) -> str:
     return f"{start}."
 
 
+def is_new(row: dict[str, Any]) -> bool:
+    """Whether a topic is provisional, or had no turn in a reference that had some."""
+    return bool(row["state"] == "provisional" or row["share_before"] == 0)
+
+
 def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """What the table shows; percentages as numbers, so that columns sort."""
     return pd.DataFrame(
         {
-            "topic": [f"{row['label']}{' (new)' if row['state'] == 'provisional' else ''}" for row in rows],
+            "topic": [f"{row['label']}{' (new)' if is_new(row) else ''}" for row in rows],
             "share": [100 * row["share_now"] for row in rows],
             "change": [
                 None if row["share_before"] is None else 100 * (row["share_now"] - row["share_before"]) for row in rows

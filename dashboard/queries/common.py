@@ -20,7 +20,7 @@ NAMED = {
         ORDER BY field, n DESC, value
     """,
     "topic_labels": """
-        SELECT topic_id, label, level, state, size
+        SELECT topic_id, label, level, state, size, first_seen, last_seen
         FROM topics
         ORDER BY level, size DESC, topic_id
         LIMIT 1000

@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import data, screen
 from dashboard.components import cards, text
 from dashboard.formats import NONE, escape, json_value, stamp_html
-from dashboard.summary import cause_of
+from dashboard.summary import cause_of, is_drift
 
 SERIOUS = 0.7
 PAGE = 25
@@ -39,8 +39,8 @@ def row_html(row: dict[str, Any]) -> tuple[str, str, str]:
         if key in evidence
     ]
     monitor = str(row["alert_id"]).removeprefix("builtin:").replace("_", " ").replace(":", ", ")
-    cause = cause_of(data.moment(row["happened_at"]) or now.newest, now.marks)
-    where = f"{stamp_html(row['happened_at'], now.zone)} · {escape(monitor)} · {escape(cause)}"
+    cause = "" if is_drift(row["alert_id"]) else f" · {cause_of(row['happened_at'], now.marks)}"
+    where = f"{stamp_html(row['happened_at'], now.zone)} · {escape(monitor)}{escape(cause)}"
     return (
         text.status("drifted" if severity >= SERIOUS else "watch", f"{severity:.1f}"),
         f'{escape(row["sentence"])}<br><span class="ut-small">{where}</span>',

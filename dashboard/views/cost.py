@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -9,7 +11,7 @@ from dashboard import data, screen, series
 from dashboard.charts import base
 from dashboard.charts import series as charts
 from dashboard.components import cards, text
-from dashboard.formats import NONE, change_text, count, duration, escape, money, percent
+from dashboard.formats import NONE, change_text, count, duration, escape, json_value, money, percent
 
 now = screen.current()
 width = now.bucket_s(now.timeline())
@@ -22,14 +24,29 @@ def by_model() -> pd.DataFrame:
     return table.assign(x=now.local_column(table["bucket"]))
 
 
-def spikes(table: pd.DataFrame) -> list[pd.Timestamp]:
-    """Buckets that stand out of the span."""
+def alarms() -> list[dict[str, Any]]:
+    """Firings of the monitor of cost, most severe first, of the chosen service where one is chosen."""
+    found = []
+    for row in data.rows("alert_events", window=now.timeline()):
+        service = (json_value(row["evidence"]) or {}).get("service_name")
+        if row["alert_id"] == "builtin:cost" and now.filters.service in (None, service):
+            found.append(row)
+    return sorted(found, key=lambda row: -(row["severity"] or 0))
+
+
+def spikes(table: pd.DataFrame, fired: list[dict[str, Any]]) -> list[pd.Timestamp]:
+    """Buckets that stand out of the span, or in which the monitor of cost fired."""
     totals = table[table["cost"].notna()].groupby("x")["cost"].sum()
-    return [totals.index[i] for i in charts.find_spikes(list(totals))]
+    starts = list(totals.index)
+    found = {starts[i] for i in charts.find_spikes(list(totals))}
+    for row in fired:
+        moment = pd.Timestamp(now.local(row["happened_at"]))
+        found |= {start for start in starts if start <= moment < start + pd.Timedelta(seconds=width)}
+    return sorted(found)
 
 
-def sentence(table: pd.DataFrame, found: list[pd.Timestamp]) -> str:
-    """Spend against the reference, and the largest spike."""
+def sentence(table: pd.DataFrame, found: list[pd.Timestamp], fired: list[dict[str, Any]]) -> str:
+    """Spend against the reference, and the alarm or else the largest spike."""
     totals, past = (data.read("totals", now.filters, window).iloc[0] for window in (now.window, now.reference))
     if not int(totals["priced"]):
         return f"None of {int(totals['calls']):,} calls of this time has a known price."
@@ -38,6 +55,9 @@ def sentence(table: pd.DataFrame, found: list[pd.Timestamp]) -> str:
     words = f"{money(float(totals['cost']))} for {count(float(totals['priced']))} calls" + (
         f", per day {change}" if change else ""
     )
+    told = [row for row in fired if row["happened_at"] >= now.window.start and row["sentence"]]
+    if told:
+        return f"{words}. {str(told[0]['sentence']).rstrip('.')}."
     recent = [spike for spike in found if spike >= pd.Timestamp(now.local(now.window.start))]
     if recent:
         sums = table.groupby("x")["cost"].sum()
@@ -50,7 +70,11 @@ def sentence(table: pd.DataFrame, found: list[pd.Timestamp]) -> str:
 
 def draw_unknown() -> None:
     """Calls without a price are named, never counted as free."""
-    rows = [row for row in data.rows("model_table", now.filters, now.window) if row["unpriced"]]
+    models = data.rows("model_table", now.filters, now.window)
+    rows = [row for row in models if row["unpriced"] and row["cost"] is None]
+    rest = sum(int(row["unpriced"]) for row in models if row["cost"] is not None)
+    if rest:
+        st.html(f'<p class="ut-small">{rest:,} calls of priced models have no cost, as they carry no token counts.</p>')
     if not rows:
         return
     names = ", ".join(f"{row['model']} ({int(row['unpriced']):,} calls)" for row in rows)
@@ -96,7 +120,7 @@ def draw() -> None:
         text.empty("No calls in this time", "Widen the time window, or take a filter away.")
         return
     if table["cost"].notna().sum() == 0:
-        text.lead(sentence(table, []))
+        text.lead(sentence(table, [], []))
         text.empty(
             "Nothing is priced yet",
             "Prices come from the maintained price list when calls are analysed.",
@@ -104,8 +128,9 @@ def draw() -> None:
         )
         draw_unknown()
         return
-    found = spikes(table)
-    text.lead(sentence(table, found))
+    fired = alarms()
+    found = spikes(table, fired)
+    text.lead(sentence(table, found, fired))
     bucket = {3_600: "hour", 21_600: "6 hours", 86_400: "day", 604_800: "week"}[width]
     text.heading("Cost by model", f"US dollars per {bucket}")
     figure = charts.stacked_cost(table, found, series.letters(now), now.local_range(now.timeline()))

@@ -14,7 +14,6 @@ from dashboard.charts import base, drift
 from dashboard.components import cards, text
 from dashboard.filters import Window
 from dashboard.formats import escape, json_list, span_text, stamp
-from dashboard.summary import cause_of
 
 now = screen.current()
 
@@ -126,25 +125,9 @@ def method_line(check: Mapping[str, Any]) -> str:
     return "Method: " + " · ".join(part for part in parts if part)
 
 
-def onset(check: Mapping[str, Any]) -> tuple[datetime, datetime]:
-    """Ends of the first window of the unbroken run of alarms that a check belongs to."""
-    rows = [r for r in checks_of(check["field"]) if r["segment"] == check["segment"]]
-    first = check
-    for row in sorted(rows, key=lambda r: r["current_start"], reverse=True):
-        if row["current_start"] >= first["current_start"]:
-            continue
-        if row["verdict"] != "drifted":
-            break
-        first = row
-    return first["current_start"], first["current_end"]
-
-
 def sentence_of(field: str, check: Mapping[str, Any]) -> str:
-    """The verdict in words, with the change just before where it drifted."""
+    """The verdict in the words of the analysis, which name the change just before."""
     first = (check["sentence"] or f"The {drift.FIELDS[field]} were compared").rstrip(".")
-    if check["verdict"] == "drifted":
-        start, end = onset(check)
-        return f"{first}. {cause_of(start, now.marks, end)}"
     if check["verdict"] == "insufficient":
         return f"Too little data for a verdict on {check['segment']}: {first}."
     return f"{first}."

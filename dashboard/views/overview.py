@@ -25,9 +25,7 @@ def draw_tiles() -> None:
         for column, item in zip(st.columns(6), tiles_of(now, current, past, buckets, checked), strict=True):
             with column:
                 tile.draw(item, now.filters.to_query())
-    with st.container(horizontal=True, vertical_alignment="top"):
-        st.html(f'<p class="ut-small">{escape(rates_line(current, past))}</p>')
-        st.page_link("views/interaction.py", label="All calls", query_params=now.filters.to_query())
+    st.html(f'<p class="ut-small">{escape(rates_line(current, past))}</p>')
 
 
 def draw_timeline() -> None:
@@ -67,7 +65,7 @@ def draw_moved() -> None:
     for row, exemplar in zip(rows, ids, strict=True):
         share, before = wilson(row["now"], row["n_now"]), wilson(row["before"], row["n_before"])
         example = texts.get(exemplar[0], {}).get("prompt") if exemplar else None
-        fresh = f" {text.status('watch', 'new')}" if row["state"] == "provisional" else ""
+        fresh = f" {text.status('watch', 'new')}" if row["state"] == "provisional" or not row["before"] else ""
         color = now.colors.get(int(row["topic_id"]), "#9AA2A7")
         body.append(
             (
@@ -99,7 +97,9 @@ def draw_queue() -> None:
             )
         )
     st.html(cards.table((("severity", "n"), ("question and reason", "wide"), ("age", "n")), body))
-    st.page_link("views/review.py", label="Open the queue", query_params=now.filters.to_query())
+    with st.container(horizontal=True, gap="medium"):
+        st.page_link("views/review.py", label="Open the queue", query_params=now.filters.to_query())
+        st.page_link("views/interaction.py", label="All calls", query_params=now.filters.to_query())
 
 
 def draw() -> None:

@@ -41,7 +41,7 @@ def draw_rate(spec: tuple[str, str, str, str, str], table: pd.DataFrame, totals:
         text.empty(f"{title}: nothing to show", why, command)
         return
     before = f", reference {usual.text}" if usual.share is not None else ""
-    text.heading(title, f"{rate.text} {rate.margin} of {rate.n:,}{before}, per day with 95 % interval")
+    text.heading(title, f"{rate.text} {rate.margin} of {rate.n:,}{before}, by day, 95 % interval")
     part = pd.DataFrame({"x": table["x"], "k": table[counted], "n": table[of]})
     figure = charts.rate(part, series.letters(now), now.local_range(now.timeline()), usual.share)
     st.plotly_chart(figure, config=base.CONFIG, height=190, key=f"rate_{counted}")

@@ -182,7 +182,7 @@ def draw() -> None:
         return
     index = position(rows)
     row = rows[index]
-    reason = (json_list(row["reasons"]) or ["flagged"])[0]
+    reason = str((json_list(row["reasons"]) or ["flagged"])[0]).rstrip(".")
     raised = sum(r["state"] == "escalated" for r in rows)
     escalated = f", {raised} of them escalated" if raised else ""
     text.lead(

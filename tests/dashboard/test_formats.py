@@ -109,8 +109,8 @@ def test_sparkline_breaks_where_nothing_is_known() -> None:
     )
 
 
-def test_cause_is_the_nearest_change_of_the_day_before() -> None:
+def test_cause_is_the_nearest_change_of_the_hours_before() -> None:
     marks = [Mark("A", NOW - timedelta(days=3), "model x"), Mark("B", NOW - timedelta(minutes=20), "prompt p v1 → v2")]
     assert cause_of(NOW, marks) == "Prompt p v1 → v2 went live 20\u202fmin before (B)."
     assert cause_of(NOW - timedelta(days=1), marks) == "No change found just before."
-    assert cause_of(NOW - timedelta(hours=1), marks, NOW).endswith("within that time (B).")
+    assert cause_of(NOW - timedelta(minutes=20), marks).endswith("at the same time (B).")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import socket
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -70,10 +71,21 @@ def check_ports(settings: Settings) -> Iterator[Finding]:
         with socket.socket() as probe:
             probe.settimeout(1)
             taken = probe.connect_ex((host, port)) == 0
+        if taken and name == "dashboard.port" and _is_dashboard(host, port):
+            yield Finding(name, True, f"the dashboard answers at http://{host}:{port}")
+            continue
         advice = (
             f"stop that process or set another {name} (UNDERTOW_{name.upper().replace('.', '__')})" if taken else ""
         )
         yield Finding(name, not taken, f"{host}:{port} is {'in use' if taken else 'free'}", advice)
+
+
+def _is_dashboard(host: str, port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{host}:{port}/_stcore/health", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def check_store(settings: Settings) -> Iterator[Finding]:
