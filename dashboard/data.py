@@ -16,7 +16,7 @@ import streamlit as st
 from dashboard.filters import Filters, Window
 from dashboard.queries import NAMED
 from undertow.config import Settings, load_settings
-from undertow.errors import StoreError
+from undertow.errors import StoreError, StoreUnavailableError
 from undertow.store import Store, data_version, endpoint, open_store
 
 MAX_ROWS = 1_000
@@ -30,8 +30,23 @@ def settings() -> Settings:
 
 
 @st.cache_resource(show_spinner=False)
+def _last_url() -> dict[str, str]:
+    """The URL of the store that was open last, which outlives its connection."""
+    return {}
+
+
+@st.cache_resource(show_spinner=False)
 def _connection() -> Store:
-    return open_store(settings=settings())
+    last = _last_url().get("url", "")
+    if last.startswith("grpc") and settings().store.url is None and live_collector() is None:
+        # Opening the file now would keep a collector that restarts from owning it.
+        raise StoreUnavailableError(
+            f"the collector at {last} has stopped; start it again with `undertow collect` or `undertow up`,"
+            " or restart the dashboard to open the file without a collector"
+        )
+    opened = open_store(settings=settings())
+    _last_url()["url"] = opened.url
+    return opened
 
 
 def store() -> Store:

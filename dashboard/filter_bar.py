@@ -61,7 +61,7 @@ def draw(labels: Mapping[int, str], badge_html: str) -> Filters:
     if not folded:
         st.html(_FOLD)
     with st.container(horizontal=True, key="filters", vertical_alignment="center", gap="small"):
-        _select("service", choices["service"], 150)
+        _select("service", choices["service"], 146)
         _select("environment", choices["environment"], 150)
         _window()
         st.selectbox(
@@ -70,7 +70,7 @@ def draw(labels: Mapping[int, str], badge_html: str) -> Filters:
             key="filter_reference",
             format_func=lambda key: REFERENCES[key],
             label_visibility="collapsed",
-            width=152,
+            width=162,
         )
         more = sum(
             st.session_state.get(f"filter_{name}") not in (None, _EVERY)
@@ -132,7 +132,7 @@ def _window() -> None:
         key="filter_window",
         format_func=lambda key: WINDOWS.get(key, key.replace("..", " to ")).capitalize(),
         label_visibility="collapsed",
-        width=132,
+        width=130,
     )
 
 

@@ -29,7 +29,7 @@ _TOOL_INTENTS = ("transfer time", "card delivery", "dispute")
 _TOOL_SHARE = 0.4
 _LOOP_SESSIONS, _LOOP_STEPS = 7, 30
 _INJECTION_SESSIONS = 7
-_THUMBS = {"usual": (0.06, 0.85), "new_topic": (0.10, 0.4), "formal": (0.06, 0.75), "inventing": (0.4, 0.1)}
+_THUMBS = {"usual": (0.06, 0.92), "new_topic": (0.10, 0.4), "formal": (0.06, 0.8), "inventing": (0.45, 0.05)}
 
 
 @dataclass(frozen=True)

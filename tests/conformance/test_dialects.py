@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from telemetry_factory import raw_log, raw_span
 
 from collector.dialects import DIALECTS
 from collector.dialects.base import Dialect
 from collector.records import Facts
+from tests.telemetry_factory import raw_log, raw_span
 from undertow import semconv
 
 EXAMPLES = Path(__file__).parents[1] / "testdata" / "dialects"

@@ -31,7 +31,7 @@ def html_of(app: AppTest) -> str:
 @pytest.mark.parametrize("page", PAGES)
 def test_page_renders_on_data_and_speaks_first(page: str, filled: tuple[Path, Any], app_over: Start) -> None:
     app = open_page(app_over(filled[0]), page)
-    assert "ut-lead" in html_of(app)
+    assert 'class="ut-lead"' in html_of(app)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -152,3 +152,29 @@ def test_locked_store_shows_what_to_do(tmp_path: Path, app_over: Start, monkeypa
     assert not app.exception
     assert "owned by process 42" in text
     assert "undertow up" in text
+
+
+def test_dashboard_of_a_stopped_collector_leaves_the_file_to_its_successor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import streamlit as st
+
+    from dashboard import data
+    from undertow.errors import StoreUnavailableError
+
+    class Gone:
+        url = "grpc://127.0.0.1:4319"
+
+        def query(self, *_: object) -> None:
+            raise StoreUnavailableError("no answer")
+
+    opened: list[Gone] = []
+    monkeypatch.setenv("UNDERTOW_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(data, "open_store", lambda **_: opened.append(Gone()) or opened[-1])
+    st.cache_resource.clear()
+    with pytest.raises(StoreUnavailableError, match="has stopped; start it again"):
+        data.version()
+    with pytest.raises(StoreUnavailableError, match="has stopped; start it again"):
+        data.version()
+    st.cache_resource.clear()
+    assert len(opened) == 1

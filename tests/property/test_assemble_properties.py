@@ -8,10 +8,10 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from telemetry_factory import chat, logs, retrieval, spans
 
 from collector.assemble import assemble, span_rows
 from collector.records import Record
+from tests.telemetry_factory import chat, logs, retrieval, spans
 
 TEXTS = st.sampled_from(["Bern", "Paris", "Where is Bern?", f"{'Berlin ' * 5}", None])
 RESPONSES = st.sampled_from([None, "r1", "r2"])

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from telemetry_factory import logs_body, spans_body
 
 from collector.normalise import normalise_logs, normalise_traces
+from tests.telemetry_factory import logs_body, spans_body
 from undertow.errors import MalformedError
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)

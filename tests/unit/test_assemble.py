@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from telemetry_factory import START_NS, TRACE, chat, logs, retrieval, span_id, spans
 
 from collector.assemble import assemble, response_ids, span_rows
 from collector.records import Assembled, Record
+from tests.telemetry_factory import START_NS, TRACE, chat, logs, retrieval, span_id, spans
 from undertow.text import content_hash
 
 BERN = "Bern is where the government of Switzerland sits."

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
-from telemetry_factory import raw_log, raw_span
 
 from collector.dialects import DIALECTS
+from tests.telemetry_factory import raw_log, raw_span
 
 EXAMPLES = Path(__file__).parents[1] / "testdata" / "dialects"
 FILES = sorted(EXAMPLES.glob("*/*.json"))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from telemetry_factory import START_NS, TRACE, chat, logs, span_id, spans
 
 from collector.assemble import assemble, response_ids
 from collector.records import Record
+from tests.telemetry_factory import START_NS, TRACE, chat, logs, span_id, spans
 
 OTHER_TRACE = "b" * 32
 

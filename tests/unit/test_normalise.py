@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from telemetry_factory import START_NS, chat, logs, logs_body, spans, spans_body
 
 from collector.normalise import normalise_logs, normalise_traces
+from tests.telemetry_factory import START_NS, chat, logs, logs_body, spans, spans_body
 
 YEAR_1970, YEAR_2101 = 1_000, 4_134_000_000 * 10**9
 

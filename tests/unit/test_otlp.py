@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from telemetry_factory import TRACE, any_value, logs_body, spans_body
 
 from collector.otlp import decode_logs, decode_traces
 from collector.raw import RawSpan
+from tests.telemetry_factory import TRACE, any_value, logs_body, spans_body
 from undertow.errors import MalformedError
 
 
