@@ -54,6 +54,7 @@ def main() -> None:
     page = _navigation(waiting)
     if extent.newest is None:
         _nothing_yet(page, extent)
+        data.release()
         return
     _draw(page, extent)
 

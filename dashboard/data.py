@@ -67,6 +67,14 @@ def reconnect() -> None:
         _connection.clear()
 
 
+def release() -> None:
+    """Let go of an empty file: the collector that is started next must be able to own it."""
+    source = store()
+    if source.url.startswith("duckdb:"):
+        reconnect()
+        source.close()
+
+
 def version() -> int:
     """Version of the data; a service that was restarted is connected to again.
 

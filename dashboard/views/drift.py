@@ -84,7 +84,7 @@ def draw_contributions(check: Mapping[str, Any]) -> list[dict[str, Any]]:
 def draw_examples(check: Mapping[str, Any], parts: list[dict[str, Any]]) -> None:
     """Messages before and after, side by side; those that drive the change carry their topic."""
     answer = check["field"] in ("response", "behaviour")
-    drivers = [(i, part) for part in parts for i in json_list(part["exemplars"])][:4]
+    drivers = [(i, part) for part in parts for i in json_list(part["exemplars"])[:2]][:5]
     found = data.texts([i for i, _ in drivers])
     left, right = st.columns(2, gap="large")
     with left:

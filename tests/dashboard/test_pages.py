@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,12 @@ def test_page_on_an_empty_store_says_what_to_do_next(page: str, empty_folder: Pa
     text = html_of(app)
     assert "The store holds no interactions" in text
     assert "undertow demo" in text
+
+
+def test_empty_page_lets_the_collector_own_the_file(tmp_path: Path, app_over: Start) -> None:
+    open_page(app_over(tmp_path), "overview")
+    code = f"from undertow.store import open_store; open_store('duckdb://{tmp_path}/undertow.duckdb')"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_overview_names_the_new_topic_the_change_and_the_queue(filled: tuple[Path, Any], app_over: Start) -> None:
