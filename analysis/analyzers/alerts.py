@@ -15,6 +15,8 @@ from analysis.analyzer import Batch, Context
 from analysis.metrics.burst import Burst, find_bursts
 from undertow.store import reads
 
+_BEYOND_DOUBT = 20.0  # standard deviations from which a burst cannot be more certain
+
 
 @dataclass(frozen=True)
 class Monitor:
@@ -25,12 +27,14 @@ class Monitor:
     name : after ``builtin:``.
     metric, sql : what is read.
     words : template of the sentence, over the fields of a burst.
+    weight : severity of a burst beyond doubt; a scale from 0 to 1 across monitors.
     counts, z, ratio, least : as in :func:`analysis.metrics.burst.find_bursts`.
     """
 
     name: str
     metric: str
     words: str
+    weight: float = 0.7
     sql: str = reads.HOURLY
     counts: bool = True
     z: float = 6.0
@@ -43,7 +47,8 @@ MONITORS: tuple[Monitor, ...] = (
         "cost",
         "cost",
         "{service} cost ${value:.2f} from {start} to {end}, {times:.1f} times what {n:,.0f} turns usually cost.",
-        reads.HOURLY_COST,
+        sql=reads.HOURLY_COST,
+        weight=0.8,
         counts=False,
         z=8.0,
         ratio=3.0,
@@ -54,6 +59,7 @@ MONITORS: tuple[Monitor, ...] = (
         "ungrounded",
         "{share} of the answers of {service} from {start} to {end} were ungrounded ({value:.0f} of {n:,.0f}; usually"
         " {usual}).",
+        weight=0.9,
     ),
     Monitor(
         "feedback",
@@ -65,6 +71,7 @@ MONITORS: tuple[Monitor, ...] = (
         "errors",
         "errors",
         "{share} of the calls of {service} from {start} to {end} failed ({value:.0f} of {n:,.0f}; usually {usual}).",
+        weight=0.9,
     ),
     Monitor(
         "refusals",
@@ -136,7 +143,7 @@ def _firing(monitor: Monitor, service: str, burst: Burst) -> dict[str, Any]:
         "alert_id": f"builtin:{monitor.name}",
         "kind": "fired",
         "happened_at": start,
-        "severity": float(np.clip(burst.score / 30, 0.3, 1)),
+        "severity": monitor.weight * float(np.clip(burst.score / _BEYOND_DOUBT, 0.5, 1)),
         "sentence": sentence,
         "evidence": orjson.dumps(facts).decode(),
     }

@@ -202,7 +202,9 @@ class _Study:
         near = [change for change in self._changes if start - _LOOK_BACK <= change.at < end]
         offset = pd.Timestamp(start, tz="UTC").tz_convert(self._zone).utcoffset() or timedelta()
         change = replace(near[-1], at=near[-1].at + offset) if near else None
-        return Scene(comparison.field, start + offset, end + offset, change, _LOOK_BACK, self._labels)
+        several = len(np.unique(self._service)) > 1
+        service = comparison.service or "" if several else ""
+        return Scene(comparison.field, start + offset, end + offset, change, _LOOK_BACK, self._labels, service=service)
 
     def _bounds(self, day: np.datetime64) -> tuple[datetime, datetime]:
         """A local day as naive UTC."""

@@ -52,6 +52,8 @@ class Scene:
         Label of each topic id.
     unit
         What the groups are called.
+    service
+        Whose traffic this is; empty where there is only one.
     """
 
     subject: str
@@ -61,6 +63,7 @@ class Scene:
     looked_back: timedelta | None = None
     topic_labels: Mapping[int, str] = field(default_factory=dict)
     unit: str = "sessions"
+    service: str = ""
 
 
 def verdict_sentence(result: DriftResult, scene: Scene) -> str:
@@ -71,6 +74,8 @@ def verdict_sentence(result: DriftResult, scene: Scene) -> str:
     compared with 4,100 in 1,630 before)."
     """
     subject = _FIELDS.get(scene.subject, scene.subject)
+    if scene.service:
+        subject = f"{subject} of {scene.service}"
     if result.verdict == "insufficient":
         return f"Not enough data to judge {subject}: {_sizes(result, scene)}; needed: {result.needed}."
     if result.verdict == "stable":

@@ -13,6 +13,7 @@ _MAD_TO_SIGMA = 1.4826
 _WINDOW_H = 3
 _REFERENCE_DAYS = 28
 _FEWEST_DAYS = 5
+_SAME_BURST_H = 12
 _HOUR = np.timedelta64(1, "h")
 
 
@@ -136,11 +137,15 @@ def _covered(hot: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _runs(covered: NDArray[np.bool_], above: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Half-open runs of covered hours, cut to those at whose ends something was above the usual."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], covered, [False]]).astype(np.int8)))
-    runs = []
+    runs: list[tuple[int, int]] = []
     for start, end in zip(edges[::2], edges[1::2], strict=True):
         inside = np.flatnonzero(above[start:end])
         if len(inside):
-            runs.append((int(start + inside[0]), int(start + inside[-1] + 1)))
+            first, last = int(start + inside[0]), int(start + inside[-1] + 1)
+            # A change that lasts is one burst, whatever the nights between do.
+            if runs and first - runs[-1][1] <= _SAME_BURST_H:
+                first = runs.pop()[0]
+            runs.append((first, last))
     return runs
 
 

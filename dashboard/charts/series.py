@@ -124,17 +124,6 @@ def stacked_cost(
     return figure
 
 
-def find_spikes(totals: Sequence[float], factor: float = 3.0) -> list[int]:
-    """Indices of buckets that lie above ``factor`` times the median and 6 median absolute deviations above it."""
-    if len(totals) < 5:
-        return []
-    column = pd.Series(list(totals), dtype=float)
-    median = float(column.median())
-    spread = float((column - median).abs().median())
-    limit = max(factor * median, median + 6 * 1.4826 * spread)
-    return [index for index, value in enumerate(column) if median > 0 and value > limit]
-
-
 def latency(table: pd.DataFrame, letters: Sequence[Letter], x_range: Range, height: int = 190) -> go.Figure:
     """Median and 95th percentile per bucket, in seconds; columns ``x``, ``p50``, ``p95`` in ms."""
     figure = go.Figure()

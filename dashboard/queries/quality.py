@@ -61,10 +61,13 @@ NAMED = {
                count(*) AS calls, min(i.start_time) AS first_seen, max(i.start_time) AS last_seen,
                count(*) FILTER (g.label IN ('grounded', 'ungrounded')) AS evaluated,
                count(*) FILTER (g.label = 'grounded') AS grounded,
+               count(i.response) AS answered, count(r.target_id) AS refused,
                sum(i.cost_usd) AS cost, count(i.cost_usd) AS priced,
                quantile_cont(i.duration_ms, 0.95) AS p95
         FROM interactions_priced i
         LEFT JOIN grounded g ON g.target_id = i.interaction_id
+        LEFT JOIN (SELECT DISTINCT target_id FROM evaluations WHERE name = 'refusal') r
+            ON r.target_id = i.interaction_id
         WHERE {{scope}} AND (i.prompt_version IS NOT NULL OR i.prompt_name IS NOT NULL)
         GROUP BY ALL
         ORDER BY prompt_name, first_seen DESC

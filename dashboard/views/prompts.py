@@ -13,13 +13,14 @@ from dashboard.filters import Window
 from dashboard.formats import count, duration, escape, money, stamp_html, wilson
 
 now = screen.current()
+MEASURES = (("are grounded", "grounded", "evaluated"), ("refuse", "refused", "answered"))
 
 
 def draw_table(rows: list[dict[str, Any]]) -> None:
     """One row per version: what it did, with intervals."""
     body = []
     for row in rows:
-        rate = wilson(row["grounded"], row["evaluated"])
+        rates = [wilson(row[part], row[whole]) for _, part, whole in MEASURES]
         per_call = float(row["cost"]) / int(row["priced"]) * 1000 if row["priced"] else None
         body.append(
             (
@@ -27,35 +28,45 @@ def draw_table(rows: list[dict[str, Any]]) -> None:
                 stamp_html(row["first_seen"], now.zone),
                 stamp_html(row["last_seen"], now.zone),
                 count(row["calls"]),
-                f'<span title="n = {rate.n}">{rate.text} <span class="ut-small">{rate.margin}</span></span>',
+                *(
+                    f'<span title="n = {rate.n}">{rate.text} <span class="ut-small">{rate.margin}</span></span>'
+                    for rate in rates
+                ),
                 money(per_call),
                 duration(row["p95"]),
             )
         )
     head = (
         ("version", "wide"), ("first seen ▾", "n"), ("last seen", "n"), ("calls", "n"), ("grounded", "n"),
-        ("cost per 1,000", "n"), ("latency p95", "n"),
+        ("refused", "n"), ("cost per 1,000", "n"), ("latency p95", "n"),
     )  # fmt: skip
     st.html(cards.table(head, body))
 
 
 def sentence(rows: list[dict[str, Any]]) -> str:
-    """Whether the newest version differs from the one before it."""
+    """Whether the newest version differs from the one before it, and in what."""
     for name in dict.fromkeys(row["prompt_name"] for row in rows):
         versions = [row for row in rows if row["prompt_name"] == name]
         if len(versions) < 2:
             continue
-        new, old = (wilson(row["grounded"], row["evaluated"]) for row in versions[:2])
-        if new.share is None or old.share is None or None in (new.low, new.high, old.low, old.high):
-            continue
-        label = f"{name} {versions[0]['prompt_version']}"
-        apart = (new.high or 0) < (old.low or 0) or (new.low or 0) > (old.high or 0)
-        verdict = "differs from" if apart else "cannot be told from"
-        return (
-            f"{label} {verdict} {versions[1]['prompt_version']}: {new.text} {new.margin} of its answers are grounded,"
-            f" before {old.text} {old.margin}."
-        )
+        new, old = versions[:2]
+        told = [_difference(new, old, *measure) for measure in MEASURES]
+        apart = [words for words, differs in told if differs]
+        label = f"{name} {new['prompt_version']}"
+        if apart:
+            return f"{label} differs from {old['prompt_version']}: {'; '.join(apart)}."
+        if told[0][0]:
+            return f"{label} cannot be told from {old['prompt_version']}: {told[0][0]}."
     return f"{len(rows)} versions of prompts were used; none of them followed another one in this time."
+
+
+def _difference(new: dict[str, Any], old: dict[str, Any], words: str, part: str, whole: str) -> tuple[str, bool]:
+    """A rate of both versions in words, and whether their intervals lie apart."""
+    now_, before = (wilson(row[part], row[whole]) for row in (new, old))
+    if None in (now_.share, now_.low, now_.high, before.share, before.low, before.high):
+        return "", False
+    apart = (now_.high or 0) < (before.low or 0) or (now_.low or 0) > (before.high or 0)
+    return f"{now_.text} {now_.margin} of its answers {words}, before {before.text} {before.margin}", apart
 
 
 def draw_diff() -> None:

@@ -79,12 +79,6 @@ def test_band_of_a_rate_does_not_bridge_days_without_cases() -> None:
     assert figure.data[-1].y[2] is None
 
 
-def test_spike_is_found_and_an_ordinary_week_has_none() -> None:
-    assert series.find_spikes([1.0, 1.1, 0.9, 1.2, 9.0, 1.0]) == [4]
-    assert series.find_spikes([1.0, 1.1, 0.9, 1.2, 1.3, 1.0]) == []
-    assert series.find_spikes([0.0, 0.0, 0.0, 0.0, 1.0]) == []
-
-
 def test_hollow_bars_are_changes_within_a_topic() -> None:
     rows = [
         {

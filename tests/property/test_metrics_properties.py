@@ -6,49 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.groundedness import load_scorer
-from analysis.metrics.anomaly import find_spikes
 from analysis.metrics.cost import price
-from analysis.metrics.intervals import rate, wilson
 from analysis.metrics.refusal import find_refusal
 from analysis.metrics.severity import Judgements, judge
-from analysis.metrics.trend import rate_trend
 
 SHARE = st.floats(0, 1)
 TOKENS = st.integers(0, 10**7)
 TEXT = st.text(max_size=300)
 SCORER = load_scorer("lexical")
-
-
-@given(st.integers(0, 10**6), st.integers(0, 10**6), st.floats(0.5, 0.999))
-@settings(deadline=None)
-def test_a_rate_lies_in_its_interval_and_the_interval_in_the_unit(a: int, b: int, confidence: float) -> None:
-    k, n = min(a, b), max(a, b)
-    found = rate(k, n, confidence)
-    if n:
-        assert 0 <= found.low <= found.value <= found.high <= 1
-
-
-@given(st.integers(1, 1000), st.data())
-@settings(deadline=None)
-def test_more_trials_of_the_same_share_narrow_the_interval(n: int, data: st.DataObject) -> None:
-    k = data.draw(st.integers(0, n))
-    low, high = wilson([k, 10 * k], [n, 10 * n])
-    assert high[1] - low[1] <= high[0] - low[0] + 1e-12
-
-
-@given(st.integers(3, 30), st.integers(0, 2**32 - 1))
-@settings(deadline=None)
-def test_a_trend_turns_with_time_and_ignores_shift_and_order(periods: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    t, n = np.arange(periods), rng.integers(10, 50, periods)
-    k = rng.binomial(n, rng.random())
-    trend, order = rate_trend(t, k, n), rng.permutation(periods)
-    backwards, shuffled = rate_trend(-t, k, n), rate_trend(t[order] + 1000, k[order], n[order])
-    assert np.isclose(trend.slope, -backwards.slope, atol=1e-9)
-    assert np.isclose(trend.p_value, backwards.p_value, atol=1e-7)
-    assert np.isclose(trend.p_value, shuffled.p_value, atol=1e-7)
-    assert 0 <= trend.p_value <= 1
-    assert trend.low <= trend.slope <= trend.high
 
 
 @given(
@@ -70,17 +35,6 @@ def test_costs_are_never_negative_and_every_row_is_priced_alone(rows: list[tuple
     assert all(cost is None or cost >= 0 for cost in priced["cost_usd"].to_pylist())
     order = np.random.default_rng(seed).permutation(len(rows))
     assert price(table.take(order)).to_pylist() == [priced.to_pylist()[i] for i in order]
-
-
-@given(st.lists(st.floats(0, 1e6), min_size=0, max_size=24 * 8))
-@settings(max_examples=60, deadline=None)
-def test_spikes_are_ordered_disjoint_above_their_ratio_and_free_of_the_unit(values: list[float]) -> None:
-    times = np.datetime64("2026-03-01T00", "h") + np.arange(len(values))
-    spikes = find_spikes(times, values)
-    assert all(a.end < b.start for a, b in zip(spikes, spikes[1:], strict=False))
-    assert all(spike.value >= 2 * spike.expected * (1 - 1e-9) for spike in spikes)
-    scaled = find_spikes(times, np.array(values) * 2.0**10)
-    assert [(s.start, s.end) for s in scaled] == [(s.start, s.end) for s in spikes]
 
 
 @given(
