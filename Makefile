@@ -4,9 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup model warm demo test test-full check e2e bench run clean
+.PHONY: setup model demo test test-full check e2e bench run clean
 
-setup: $(STAMP) model warm
+setup: $(STAMP) model $(VENV)/.warm
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' \
@@ -18,14 +18,15 @@ $(STAMP): pyproject.toml
 model: $(STAMP)
 	@$(BIN)/python -m undertow.model_export
 
-warm: $(STAMP)
+$(VENV)/.warm: $(STAMP)
 	@$(BIN)/python -m analysis.topics.warm
+	@touch $@
 
 demo: setup
 	$(BIN)/undertow demo
 
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 test-full: setup
 	$(BIN)/python -m pytest -m 'slow or not slow'

@@ -98,6 +98,7 @@ class Pipeline:
                     self._store.commit(held.tables, delete=held.delete, key=f"{run_id}:{index}")
                 rows += batch.rows
                 held = batch
+            report(rows, rows, "")
             if held is None:
                 return Run(run_id, analyzer.name, "idle", duration_s=time.monotonic() - clock)
             ledger = _ledger(run_id, analyzer, "ok", started, head, rows)

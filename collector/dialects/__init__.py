@@ -10,9 +10,11 @@ from collector.dialects.openinference import OpenInference
 from collector.dialects.otel_genai import OtelGenai
 from collector.dialects.otel_genai_old import OtelGenaiOld
 from collector.dialects.plain import Plain
+from collector.dialects.vercel_ai import VercelAi
 
 DIALECTS: tuple[Dialect, ...] = (
     OpenInference(),
+    VercelAi(),
     OtelGenai(),
     OtelGenaiOld(),
     Plain(),

@@ -49,12 +49,21 @@ def read_model(bag: Bag, facts: Facts) -> None:
     put(facts, "finish_reason", finish_reason(bag.take(*names.FINISH_REASON_KEYS)))
     for field, keys in names.USAGE.items():
         put(facts, field, as_count(bag.take(*keys)))
+    include_cached(facts)
     put(facts, "reported_cost_usd", as_float(bag.take(*names.COST_KEYS)))
     put(facts, "streaming", as_bool(bag.take(*names.STREAM_KEYS)))
     seconds = as_float(bag.take(*names.TTFT_SECONDS))
     put(facts, "ttft_ms", None if seconds is None else seconds * 1000)
     parameters = bag.take_prefix(names.REQUEST_PREFIX)
     put(facts, "parameters", {key: structured(v) for key, v in parameters.items() if key not in _NO_PARAMETERS})
+
+
+def include_cached(facts: Facts) -> None:
+    """Add cached tokens to the input where they evidently stand beside it: there are more of them than of all input."""
+    given = facts.get("input_tokens")
+    cached = facts.get("cache_read_tokens", 0) + facts.get("cache_write_tokens", 0)
+    if given is not None and cached > given:
+        facts["input_tokens"] = given + cached
 
 
 def read_first_token(span: RawSpan, facts: Facts) -> None:
