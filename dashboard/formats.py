@@ -7,7 +7,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -82,7 +82,8 @@ def money(usd: float | None) -> str:
         return f"${usd:,.0f}"
     if abs(usd) >= 0.1:
         return f"${usd:,.2f}"
-    return f"${usd:.2g}" if abs(usd) >= 1e-4 else f"${usd:.1e}"
+    digits = 1 - math.floor(math.log10(abs(usd)))
+    return f"${usd:.{digits}f}"
 
 
 def duration(ms: float | None) -> str:
@@ -189,13 +190,6 @@ def json_value(text: object) -> Any:
         return json.loads(text)
     except ValueError:
         return None
-
-
-def day_length(width_s: int) -> str:
-    """Width of a bucket in words."""
-    return {3_600: "hour", 21_600: "6 hours", 86_400: "day", 604_800: "week"}.get(
-        width_s, str(timedelta(seconds=width_s))
-    )
 
 
 def _absent(value: float | None) -> bool:

@@ -3,7 +3,8 @@
 NAMED = {
     "review_queue": """
         SELECT r.interaction_id, r.state, r.severity, r.reasons, r.assignee, r.decided_by, r.decided_at,
-               i.start_time, i.service_name, left(i.prompt, 200) AS prompt
+               i.start_time, i.service_name, left(i.prompt, 200) AS prompt,
+               count(*) OVER () AS waiting, count(*) FILTER (r.state = 'escalated') OVER () AS raised
         FROM reviews r JOIN interactions i ON i.interaction_id = r.interaction_id
         WHERE r.state IN ('open', 'escalated') AND {scope}
         ORDER BY r.state = 'escalated' DESC, r.severity DESC, i.start_time DESC, r.interaction_id

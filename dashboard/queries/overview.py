@@ -1,27 +1,15 @@
 """The tiles of Overview: one row of totals per window, one row per bucket for the sparklines."""
 
-_JUDGED = """
+from dashboard.queries.judged import GROUNDED, REFUSED, THUMBS
+
+_JUDGED = f"""
         calls AS (
             SELECT i.interaction_id, i.turn_id, i.start_time, i.duration_ms, i.ttft_ms, i.status, i.finish_reason,
                    i.content_state, i.cost_usd, i.cost_source
             FROM interactions_priced i
-            WHERE {scope}
+            WHERE {{scope}}
         ),
-        grounded AS (
-            SELECT target_id, max(label) AS label
-            FROM evaluations
-            WHERE name = 'groundedness' AND target_kind = 'interaction'
-            GROUP BY target_id
-        ),
-        refused AS (
-            SELECT DISTINCT target_id FROM evaluations WHERE name = 'refusal' AND target_kind = 'interaction'
-        ),
-        thumbs AS (
-            SELECT target_id, count(*) AS thumbs, count(*) FILTER (value = 0) AS down
-            FROM feedback
-            WHERE kind = 'thumb' AND target_kind = 'interaction'
-            GROUP BY target_id
-        ),
+{GROUNDED},{REFUSED},{THUMBS},
         joined AS (
             SELECT c.*, g.label, r.target_id IS NOT NULL AS refusal, t.thumbs, t.down
             FROM calls c

@@ -1,13 +1,6 @@
 """Slices of quality, cost by day and model, versions of prompts."""
 
-_GROUNDED = """
-        grounded AS (
-            SELECT target_id, max(label) AS label
-            FROM evaluations
-            WHERE name = 'groundedness' AND target_kind = 'interaction'
-            GROUP BY target_id
-        )
-"""
+from dashboard.queries.judged import GROUNDED, REFUSED
 
 _SLICE = """
         SELECT '{title}' AS slice, CAST({column} AS VARCHAR) AS name,
@@ -19,7 +12,7 @@ _SLICE = """
 
 NAMED = {
     "slices": f"""
-        WITH {_GROUNDED},
+        WITH {GROUNDED},
         scoped AS (
             SELECT i.interaction_id, i.request_model, i.prompt_version, i.service_name, t.label AS topic, t.topic_id
             FROM interactions i
@@ -56,7 +49,7 @@ NAMED = {
         LIMIT 100
     """,
     "prompt_versions": f"""
-        WITH {_GROUNDED}
+        WITH {GROUNDED},{REFUSED}
         SELECT coalesce(i.prompt_name, '') AS prompt_name, coalesce(i.prompt_version, '') AS prompt_version,
                count(*) AS calls, min(i.start_time) AS first_seen, max(i.start_time) AS last_seen,
                count(*) FILTER (g.label IN ('grounded', 'ungrounded')) AS evaluated,
@@ -66,8 +59,7 @@ NAMED = {
                quantile_cont(i.duration_ms, 0.95) AS p95
         FROM interactions_priced i
         LEFT JOIN grounded g ON g.target_id = i.interaction_id
-        LEFT JOIN (SELECT DISTINCT target_id FROM evaluations WHERE name = 'refusal') r
-            ON r.target_id = i.interaction_id
+        LEFT JOIN refused r ON r.target_id = i.interaction_id
         WHERE {{scope}} AND (i.prompt_version IS NOT NULL OR i.prompt_name IS NOT NULL)
         GROUP BY ALL
         ORDER BY prompt_name, first_seen DESC

@@ -1,5 +1,7 @@
 """Topics: the table, the map, the history and examples."""
 
+from dashboard.queries.judged import GROUNDED, THUMBS
+
 _SCOPED = """
         scoped AS (
             SELECT i.interaction_id, i.turn_id, i.start_time, i.cost_usd, a.topic_id, a.x, a.y, a.novelty, i.prompt
@@ -12,18 +14,7 @@ _SCOPED = """
 NAMED = {
     "topic_table": f"""
         WITH {_SCOPED},
-        grounded AS (
-            SELECT target_id, max(label) AS label
-            FROM evaluations
-            WHERE name = 'groundedness' AND target_kind = 'interaction'
-            GROUP BY target_id
-        ),
-        thumbs AS (
-            SELECT target_id, count(*) AS thumbs, count(*) FILTER (value = 0) AS down
-            FROM feedback
-            WHERE kind = 'thumb' AND target_kind = 'interaction'
-            GROUP BY target_id
-        )
+{GROUNDED},{THUMBS}
         SELECT s.topic_id,
                count(DISTINCT s.turn_id) AS turns,
                count(*) FILTER (g.label IN ('grounded', 'ungrounded')) AS evaluated,
@@ -73,19 +64,17 @@ NAMED = {
         LIMIT 25
     """,
     "topic_examples": f"""
-        WITH {_SCOPED}
+        WITH {_SCOPED},{GROUNDED}
         SELECT s.interaction_id, s.start_time, s.prompt, i.response, i.service_name, g.label AS grounded
         FROM scoped s
         JOIN interactions i ON i.interaction_id = s.interaction_id
-        LEFT JOIN (
-            SELECT target_id, max(label) AS label FROM evaluations WHERE name = 'groundedness' GROUP BY target_id
-        ) g ON g.target_id = s.interaction_id
+        LEFT JOIN grounded g ON g.target_id = s.interaction_id
         WHERE s.topic_id = $chosen OR s.topic_id IN (SELECT sub.topic_id FROM topics sub WHERE sub.parent_id = $chosen)
         ORDER BY s.start_time DESC
         LIMIT 25
     """,
     "points_in": f"""
-        WITH {_SCOPED}
+        WITH {_SCOPED},{GROUNDED}
         SELECT s.interaction_id, s.start_time, s.prompt, i.response, i.service_name, NULL AS grounded
         FROM scoped s JOIN interactions i ON i.interaction_id = s.interaction_id
         WHERE s.x BETWEEN $x0 AND $x1 AND s.y BETWEEN $y0 AND $y1

@@ -100,9 +100,10 @@ def draw_queue(rows: list[dict[str, Any]], index: int) -> None:
     if chosen and chosen[0] != current and chosen[0] < len(shown):
         go(rows, first + chosen[0])
         st.rerun()
-    outside = int(data.read("open_reviews")["n"].iloc[0]) - len(rows)
+    waiting = int(rows[0]["waiting"])
+    outside = int(data.read("open_reviews")["n"].iloc[0]) - waiting
     beyond = f"; {count(outside)} more lie outside these filters" if outside > 0 else ""
-    st.html(f'<p class="ut-small">{first + 1} to {first + len(shown)} of {count(len(rows))}{beyond}</p>')
+    st.html(f'<p class="ut-small">{first + 1} to {first + len(shown)} of {count(waiting)}{beyond}</p>')
 
 
 def draw_verdicts(rows: list[dict[str, Any]], index: int) -> None:
@@ -183,10 +184,9 @@ def draw() -> None:
     index = position(rows)
     row = rows[index]
     reason = str((json_list(row["reasons"]) or ["flagged"])[0]).rstrip(".")
-    raised = sum(r["state"] == "escalated" for r in rows)
-    escalated = f", {raised} of them escalated" if raised else ""
+    escalated = f", {count(row['raised'])} of them escalated" if row["raised"] else ""
     text.lead(
-        f"{count(len(rows))} answers wait for a person{escalated}."
+        f"{count(row['waiting'])} answers wait for a person{escalated}."
         f" Number {index + 1}: {reason[:1].lower()}{reason[1:]}."
     )
     draw_done()
