@@ -14,7 +14,11 @@ from undertow.config import Settings
 from undertow.embedding import Embedder, load_embedder
 from undertow.store import Store
 
-_THE_BEGINNING = datetime(1, 1, 1)  # noqa: DTZ001 - times of the store are naive UTC
+EVER = datetime(1, 1, 2)  # noqa: DTZ001 - times of the store are naive UTC; leaves room for a day before it
+"""Earlier than any time of the store."""
+
+NEVER = datetime(9999, 12, 30)  # noqa: DTZ001 - as above
+"""Later than any time of the store: a ``$since`` that asks for nothing beyond what is new."""
 
 Report = Callable[[int, int, str], None]
 """Called with (done, total, what) while an analyzer works."""
@@ -31,7 +35,7 @@ class Context:
     now : time of the run, naive UTC.
     watermark : ``load_seq`` up to which this analyzer has already worked; 0 at first.
     head : newest ``load_seq`` at the start of the pipeline; the run works up to it.
-    since : how far back a run looks when asked; ``None`` means all that is new.
+    since : how much of the past a run analyses again, beside all that is new; ``None`` means nothing.
     """
 
     store: Store
@@ -52,7 +56,7 @@ class Context:
     @property
     def scope(self) -> dict[str, object]:
         """Values that bind ``$after``, ``$head`` and ``$since`` of the named reads."""
-        since = _THE_BEGINNING if self.since is None else self.now - self.since
+        since = NEVER if self.since is None else self.now - self.since
         return {"after": self.watermark, "head": self.head, "since": since}
 
 

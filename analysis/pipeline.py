@@ -69,10 +69,10 @@ class Pipeline:
 
         Parameters
         ----------
-        since : analyse this much of the past again, whatever was analysed before.
+        since : analyse this much of the past again, beside all that is new.
         report : gives, for the name of an analyzer, the function that it reports progress to.
         """
-        head = data_version(self._store)
+        head, newest = data_version(self._store), self._newest_traffic()
         broken: set[str] = set()
         runs = []
         for analyzer in self._analyzers:
@@ -84,11 +84,12 @@ class Pipeline:
             if run.status in ("failed", "skipped"):
                 broken.add(analyzer.name)
             runs.append(run)
+        self._settle([run for run in runs if run.status == "idle"], head, newest)
         return runs
 
     def _run_one(self, analyzer: Analyzer, head: int, since: timedelta | None, report: Report) -> Run:
         run_id, started, clock = uuid.uuid4().hex, utc_now(), time.monotonic()
-        watermark = 0 if since else self._watermark(analyzer)
+        watermark = self._watermark(analyzer)
         context = Context(self._store, self._settings, run_id, started, watermark, head, since, report, self._shared)
         rows = 0
         held: Batch | None = None
@@ -115,6 +116,21 @@ class Pipeline:
         ledger = _ledger(run_id, analyzer, "skipped", utc_now(), self._watermark(analyzer), 0, why)
         self._store.commit({"runs": ledger}, key=run_id)
         return Run(run_id, analyzer.name, "skipped", error=why)
+
+    def _settle(self, idle: Sequence[Run], head: int, newest: int) -> None:
+        """Note that analyzers have seen traffic which held nothing for them; one row each, for ever the same.
+
+        The watermark is compared with the newest *traffic*: this row is a commit too, and must not call for another.
+        """
+        known = {analyzer.name: analyzer for analyzer in self._analyzers}
+        behind = [analyzer for run in idle if self._watermark(analyzer := known[run.analyzer]) < newest]
+        if behind:
+            now = utc_now()
+            rows = [_ledger(f"idle:{analyzer.name}", analyzer, "ok", now, head, 0) for analyzer in behind]
+            self._store.commit({"runs": pa.concat_tables(rows)}, key=uuid.uuid4().hex)
+
+    def _newest_traffic(self) -> int:
+        return int(self._store.query(reads.NEWEST_TRAFFIC).column("newest")[0].as_py())
 
     def _watermark(self, analyzer: Analyzer) -> int:
         found = self._store.query(reads.WATERMARK, {"analyzer": analyzer.name, "version": analyzer.version})

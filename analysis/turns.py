@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.analyzer import Context
+from analysis.analyzer import EVER, NEVER, Context
 from undertow.search import load_vectors
 from undertow.store import reads
 
 Vectors = npt.NDArray[np.float32]
+Bounds = Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -35,25 +37,40 @@ class Turns:
         return len(self.frame)
 
 
-def read_turns(context: Context, fields: tuple[str, ...] = ("prompt", "response", "context")) -> Turns:
-    """Read every turn up to the head of the run, with the vectors of the configured model."""
-    frame = context.store.query(reads.TURNS, {"head": context.head}).to_pandas()
+def read_turns(
+    context: Context,
+    fields: tuple[str, ...] = ("prompt", "response", "context"),
+    *,
+    start: datetime = EVER,
+    end: datetime = NEVER,
+) -> Turns:
+    """Read the turns up to the head of the run, with the vectors of the configured model.
+
+    Parameters
+    ----------
+    fields : whose vectors are read.
+    start, end : only turns that start within [start, end), naive UTC.
+    """
+    bounds: Bounds = {"head": context.head, "from": start, "to": end}
+    frame = context.store.query(reads.TURNS, bounds).to_pandas()
     zone = ZoneInfo(context.settings.timezone)
     local = frame["start_time"].dt.tz_localize("UTC").dt.tz_convert(zone).dt.tz_localize(None)
     frame["day"] = local.to_numpy().astype("datetime64[D]")
     readers = {"prompt": _by_hash, "response": _by_hash, "context": _by_documents}
-    return Turns(frame, {field: readers[field](context, frame, field) for field in fields})
+    return Turns(frame, {field: readers[field](context, frame, field, bounds) for field in fields})
 
 
-def _by_hash(context: Context, frame: pd.DataFrame, field: Any) -> Vectors:
-    hashes, matrix = load_vectors(context.store, field, context.embedder.name)
-    return _looked_up(frame[f"{field}_text_hash"].to_numpy(object), hashes, matrix)
+def _by_hash(context: Context, frame: pd.DataFrame, field: Any, bounds: Bounds) -> Vectors:
+    wanted = frame[f"{field}_text_hash"]
+    hashes, matrix = load_vectors(context.store, field, context.embedder.name, among=_among(wanted, bounds))
+    return _looked_up(wanted.to_numpy(object), hashes, matrix)
 
 
-def _by_documents(context: Context, frame: pd.DataFrame, field: str) -> Vectors:
+def _by_documents(context: Context, frame: pd.DataFrame, field: str, bounds: Bounds) -> Vectors:
     """The mean direction of the documents that a turn was given."""
-    hashes, matrix = load_vectors(context.store, "document", context.embedder.name)
-    given = context.store.query(reads.TURN_DOCUMENTS, {"head": context.head}).to_pandas()
+    given = context.store.query(reads.TURN_DOCUMENTS, bounds).to_pandas()
+    among = _among(given["content_hash"], bounds)
+    hashes, matrix = load_vectors(context.store, "document", context.embedder.name, among=among)
     row = pd.Index(frame["interaction_id"]).get_indexer(given["interaction_id"])
     vectors = _looked_up(given["content_hash"].to_numpy(object), hashes, matrix)
     usable = (row >= 0) & ~np.isnan(vectors[:, :1]).any(axis=1)
@@ -62,6 +79,11 @@ def _by_documents(context: Context, frame: pd.DataFrame, field: str) -> Vectors:
     length = np.linalg.norm(total, axis=1, keepdims=True)
     mean: Vectors = np.where(length > 0, total / np.maximum(length, 1e-12), np.nan).astype(np.float32)
     return mean
+
+
+def _among(hashes: pd.Series[str], bounds: Bounds) -> Iterable[str] | None:
+    """Hashes to ask for; where all turns are wanted, all vectors are."""
+    return None if bounds["from"] == EVER and bounds["to"] == NEVER else list(hashes.dropna().unique())
 
 
 def _looked_up(wanted: npt.NDArray[Any], hashes: npt.NDArray[Any], matrix: Vectors) -> Vectors:

@@ -27,6 +27,10 @@ FEEDBACK_KINDS = ("thumb", "rating", "verdict", "comment", "correction")
 CHANGE_KINDS = ("prompt", "model", "knowledge_base", "embedding_model", "deployment")
 _CHUNK = 2**20
 _LARGE_BYTES = 8 * 2**20
+_THUMB_LABELS = {
+    **dict.fromkeys(("up", "thumb_up", "thumbs_up", "positive", "like"), 1),
+    **dict.fromkeys(("down", "thumb_down", "thumbs_down", "negative", "dislike"), 0),
+}
 _TARGET_IDS = ("trace_id", "span_id", "response_id", "session_id")
 
 
@@ -268,6 +272,7 @@ def feedback_record(body: Any, now_ns: int) -> Record:
     """Make a record of ``{"target": {...}, "kind", "value"?, "label"?, "comment"?, "author"?, "at"?, "id"?}``.
 
     ``at`` is when the person gave it, in ISO 8601 with a time zone, or UTC without one; now when absent.
+    The value of a thumb becomes 1 (up) or 0 (down), whatever number or word told it.
 
     Raises
     ------
@@ -285,9 +290,7 @@ def feedback_record(body: Any, now_ns: int) -> Record:
         raise MalformedError(f"feedback has an unknown kind; expected one of {', '.join(FEEDBACK_KINDS)}")
     for name in ("label", "comment", "author", "at", "id"):
         _text(fields, name)
-    value = fields.get("value")
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise MalformedError("feedback field 'value' is not a number")
+    fields = {**fields, "value": _feedback_value(fields)}
     ids = {name: str(target[name]) for name in _TARGET_IDS if target.get(name)}
     for name in ("trace_id", "span_id"):
         if name in ids:
@@ -303,6 +306,26 @@ def feedback_record(body: Any, now_ns: int) -> Record:
         end_ns=at_ns,
         feedback=feedback,
     )
+
+
+def _feedback_value(fields: Mapping[str, Any]) -> float | None:
+    """Return the value of a feedback: 1 or 0 for a thumb, a number for a rating, else what was given."""
+    value, label = fields.get("value"), fields.get("label")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise MalformedError("feedback field 'value' is not a number")
+    if fields["kind"] == "rating" and value is None:
+        raise MalformedError("feedback of kind 'rating' lacks its 'value', a number")
+    if fields["kind"] != "thumb":
+        return value
+    if value is not None:
+        return 1 if value > 0 else 0
+    thumb = _THUMB_LABELS.get("_".join(str(label or "").lower().replace("-", " ").split()))
+    if thumb is None:
+        raise MalformedError(
+            "feedback of kind 'thumb' says neither up nor down; give a 'value' (above 0 is up, else down)"
+            f" or one of the labels {', '.join(_THUMB_LABELS)}"
+        )
+    return thumb
 
 
 def change_record(body: Any, now_ns: int) -> Record:

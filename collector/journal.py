@@ -17,6 +17,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +92,7 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         self.id, self._segments, self.recovery = _recover(folder)
         self._released = self._segments[0].base if self._segments else 0
-        self._next_base = self._segments[-1].end if self._segments else 0
+        self._durable = self._next_base = self._segments[-1].end if self._segments else 0
         self._thread = threading.Thread(target=self._write_forever, name="journal", daemon=True)
         self._thread.start()
 
@@ -99,7 +100,7 @@ class Journal:
     def durable(self) -> int:
         """Position after the last durable frame."""
         with self._changed:
-            return self._segments[-1].end if self._segments else 0
+            return self._durable
 
     @property
     def pending_bytes(self) -> int:
@@ -151,6 +152,9 @@ class Journal:
         """Forget frames up to a position; closed segments that hold nothing else are removed."""
         with self._changed:
             self._released = max(self._released, position)
+            if position > self._durable:
+                # The disk lost frames after they were loaded: their positions must not be given out again.
+                self._durable = self._next_base = position
             # The last segment stays: its name and header carry position and identity over a restart.
             gone = [segment for segment in self._segments[:-1] if segment.end <= self._released]
             self._segments = [segment for segment in self._segments if segment not in gone]
@@ -160,7 +164,7 @@ class Journal:
     def wait(self, after: int, timeout_s: float) -> bool:
         """Wait until a frame behind a position is durable; whether there is one."""
         with self._changed:
-            return self._changed.wait_for(lambda: bool(self._segments) and self._segments[-1].end > after, timeout_s)
+            return self._changed.wait_for(lambda: self._durable > after, timeout_s)
 
     def close(self) -> None:
         """Write what is queued, then stop."""
@@ -208,7 +212,7 @@ class Journal:
         with self._changed:
             self._queued_bytes -= sum(waiting.size for waiting in batch)
             if end is not None:
-                self._segments[-1].end = end
+                self._durable = self._segments[-1].end = end
             self._changed.notify_all()
 
     def _write(self, batch: list[_Waiting]) -> list[int]:
@@ -244,7 +248,10 @@ class Journal:
             self._segments.append(_Segment(path, self._next_base, self._next_base))
 
     def _give_up_segment(self, attempted: int) -> None:
-        """After a failed fsync nobody knows what is on the disk: cut the tail off and never write there again."""
+        """After a failed fsync nobody knows what is on the disk: cut the tail off and never write there again.
+
+        A segment that holds nothing is removed as a whole: its place in the stream is still free.
+        """
         if self._fd is None:
             return
         segment = self._segments[-1]
@@ -255,7 +262,13 @@ class Journal:
             logger.warning("the tail of journal segment %s could not be cut off", segment.path.name)
         os.close(self._fd)
         self._fd = None
-        self._next_base = segment.end + attempted
+        if segment.end > segment.base:
+            self._next_base = segment.end + attempted
+            return
+        with self._changed:
+            self._segments.remove(segment)
+        with suppress(OSError):  # what cannot be removed is overwritten or dropped later
+            segment.path.unlink(missing_ok=True)
 
 
 def _recover(folder: Path) -> tuple[uuid.UUID, list[_Segment], Recovery]:
@@ -268,7 +281,6 @@ def _recover(folder: Path) -> tuple[uuid.UUID, list[_Segment], Recovery]:
             dropped += path.stat().st_size
             path.unlink()
             continue
-        identity = head
         base, size = int(path.stem), path.stat().st_size - SEGMENT_HEADER
         segment = _Segment(path, base, base + size)
         held, end = 0, base
@@ -276,6 +288,10 @@ def _recover(folder: Path) -> tuple[uuid.UUID, list[_Segment], Recovery]:
             frames, items, end = frames + 1, items + frame.items, frame.end
             held += _FRAME.size + len(frame.payload)
         dropped += size - held
+        if end == base:  # it holds nothing, and its base may lie behind positions that nobody ever reached
+            path.unlink()
+            continue
+        identity = head
         # What stands behind the last whole frame was never acknowledged.
         os.truncate(path, SEGMENT_HEADER + end - base)
         segments.append(_Segment(path, base, end))

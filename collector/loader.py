@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from collector.changes_only import only_changes
 from collector.journal import Frame, Journal
 from collector.records import Assembled, Record
 from collector.refusal import without_content
@@ -34,7 +35,6 @@ _JUDGEMENT_WINDOW_US = 30 * 24 * 3_600 * 1_000_000
 # A response id that so many records share (a fake model, a constant) identifies nothing.
 _MOST_SHARING_AN_ID = 64
 _ROUNDS = 8
-_RECOMPUTED = ("documents", "tool_runs", "interactions")
 _WRITTEN = ("spans", "records", "interactions", "documents", "tool_runs", "evaluations", "feedback", "changes")
 
 _OF_TRACES = "SELECT body FROM records WHERE trace_id IN (SELECT unnest($ids))"
@@ -118,6 +118,11 @@ class Loader:
         return future
 
     @property
+    def alive(self) -> bool:
+        """Whether the loader was started and has not ended."""
+        return self._thread.is_alive()
+
+    @property
     def lag_s(self) -> float:
         """How long the data now waiting to be loaded has been waiting."""
         since = self._busy_since
@@ -138,10 +143,10 @@ class Loader:
             if self._busy_since is None:
                 self._busy_since = time.monotonic()
             try:
-                self._load(self._journal.read(self._position, BATCH_BYTES))
-            except _PASSING as error:
+                self._load_next()
+            except Exception as error:  # whatever it is, the thread must live: nobody else loads
                 self._telemetry.add("undertow_load_failures_total")
-                logger.error("loading failed and is tried again in %g s: %s", pause_s, _first_line(error))
+                logger.error("loading failed and is tried again in %g s: %s", pause_s, _told(error))
                 # Not on the stop event: once that is set, the time left for draining would be spent in a tight loop.
                 time.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -171,6 +176,17 @@ class Loader:
         for future in done:
             if future.set_running_or_notify_cancel():
                 future.set_result(self.last_load_seq)
+
+    def _load_next(self) -> None:
+        durable = self._journal.durable
+        frames = self._journal.read(self._position, BATCH_BYTES)
+        if frames:
+            self._load(frames)
+        else:
+            # What was durable a moment ago cannot be read any more: the disk has lost it, and others wait behind it.
+            logger.error("%d bytes of the journal cannot be read and are passed over", durable - self._position)
+            self._position = durable
+            self._journal.release(durable)
 
     def _load(self, frames: list[Frame]) -> None:
         """Load frames in one transaction; where one of them cannot be assembled, find it and keep what can be kept."""
@@ -210,13 +226,13 @@ class Loader:
         new = self._unknown(record for frame in frames for record in _parse(frame.payload))
         if not new:
             return {}, {}
-        touched = [*self._context(new), *new]
+        context = self._context(new)
         rows: dict[str, Rows] = {"spans": self._span_rows(new), "records": [self._stored(record) for record in new]}
-        rows.update(_by_table(self._assemble(touched)))
+        rows.update(_by_table(self._assemble([*context, *new])))
         tables = self._to_arrow(rows)
-        traces = sorted({trace for record in touched if (trace := record.get("trace_id"))})
-        gone = pa.table({"trace_id": pa.array(traces, pa.string())})
-        return tables, dict.fromkeys(_RECOMPUTED, gone) if traces else {}
+        if not context:
+            return tables, {}
+        return only_changes(self._store, tables, sorted({trace for r in context if (trace := r.get("trace_id"))}))
 
     def _unknown(self, records: Iterable[Record]) -> list[Record]:
         unique = {record["record_id"]: record for record in reversed(list(records))}
@@ -307,5 +323,8 @@ def _microseconds(record: Record) -> int:
     return record.get("start_ns", 0) // 1000
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _told(error: Exception) -> str:
+    """The message of what the machine caused; of anything else only kind and place: its message may quote content."""
+    if isinstance(error, _PASSING):
+        return (str(error).splitlines() or [type(error).__name__])[0]
+    return without_content(error)

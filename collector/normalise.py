@@ -22,6 +22,10 @@ _YEAR_2000_NS = 946_684_800 * 10**9
 _YEAR_2100_NS = 4_102_444_800 * 10**9
 _FAST_CLOCK_NS = 300 * 10**9
 _EXCEPTION_IN_MESSAGE = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Timeout))\b")
+_CLASS = re.compile(r"<class '([\w.]+)'>")
+_BARE_EXCEPTION = "Exception"
+"""What some clients raise anew to report another exception, whose name then stands in the message."""
+
 _OTHER_ERROR = "_OTHER"
 """What the conventions call an error of no known type."""
 
@@ -85,7 +89,7 @@ def _span_record(span: RawSpan, service: _Service, now: int) -> Record:
     dialect: Dialect = next(member for member in DIALECTS if member.claims(span))
     reading = dialect.read_span(span)
     name, environment, resource = service
-    error_type, error_message = _error(span)
+    error_type, error_message = _error(span, reading.failure)
     record: Record = {
         "record_id": f"{span.trace_id}:{span.span_id}",
         "kind": "span",
@@ -99,7 +103,7 @@ def _span_record(span: RawSpan, service: _Service, now: int) -> Record:
         "dialect": dialect.name,
         "start_ns": span.start_ns,
         "end_ns": span.end_ns,
-        "status": span.status,
+        "status": span.status if reading.failure is None else "ERROR",
         "error_type": error_type,
         "error_message": error_message,
         "flags": _flags(span, now),
@@ -121,20 +125,26 @@ def _event(event: RawEvent) -> dict[str, Any]:
     return {"name": event.name, "time_ns": event.time_ns, "attributes": tidy(event.attributes)}
 
 
-def _error(span: RawSpan) -> tuple[str | None, str | None]:
-    """Return type and message of the error that a span ended with."""
-    declared = span.attributes.get(names.ERROR_TYPE)
-    failed = span.status == "ERROR"
+def _error(span: RawSpan, failure: str | None) -> tuple[str | None, str | None]:
+    """Return type and message of the error that a span ended with, by its status or by what its dialect read."""
+    declared = _class_name(span.attributes.get(names.ERROR_TYPE))
+    failed = span.status == "ERROR" or failure is not None
     if not failed and not declared:
         return None, None
     raised = [event.attributes for event in span.events if event.name == names.EXCEPTION_EVENT]
     last: Attributes = raised[-1] if raised else {}
-    message = span.status_message or str(last.get(names.EXCEPTION_MESSAGE) or "") or None
+    message = span.status_message or str(last.get(names.EXCEPTION_MESSAGE) or "") or failure or None
     kind = declared or last.get(names.EXCEPTION_TYPE)
-    if not kind and message:
+    if (not kind or kind == _BARE_EXCEPTION) and message:
         found = _EXCEPTION_IN_MESSAGE.match(message)
-        kind = found.group(1) if found else None
+        kind = found.group(1) if found else kind
     return str(kind or _OTHER_ERROR), message
+
+
+def _class_name(declared: Any) -> Any:
+    """Return the class that ``<class 'openai.RateLimitError'>`` names; some clients send it so."""
+    found = _CLASS.fullmatch(declared) if isinstance(declared, str) else None
+    return found.group(1) if found else declared
 
 
 def _flags(span: RawSpan, now: int) -> list[str]:
@@ -152,7 +162,9 @@ def _flags(span: RawSpan, now: int) -> list[str]:
 
 
 def _log_record(log: RawLog, sequence: int, residues: dict[int, Any]) -> Record | None:
-    event_name = log.event_name or str(log.attributes.get(names.EVENT_NAME) or "")
+    event_name = log.event_name or next(
+        (str(log.attributes[k]) for k in names.EVENT_NAMES if log.attributes.get(k)), ""
+    )
     read = _read_log(log, event_name) if event_name else None
     if read is None:
         return None

@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 import re2
@@ -22,11 +23,39 @@ from collector.records import Record
 from undertow.config import RedactionSettings
 from undertow.errors import ConfigError
 
-_EXEMPT = frozenset(
-    "record_id kind trace_id span_id parent_span_id operation service_name environment scope_name dialect status flags"
-    " id response_id tool_call_id document_id provider request_model response_model finish_reason".split()
+
+class Plan(dict[str, "Plan | None"]):
+    """What of a record's own structure is no content: by name, a plan of what stands below, or None for an id or time.
+
+    Lists are transparent. What no plan names is content, down to the last key.
+    """
+
+
+def _exempt(names: str, **below: Plan) -> Plan:
+    return Plan({**dict.fromkeys(names.split()), **below})
+
+
+_CALLS = _exempt("id")
+_MESSAGES = _exempt("tool_call_id", tool_calls=_CALLS)
+_FACTS = _exempt(
+    "provider request_model response_model response_id finish_reason tool_call_id",
+    input_messages=_MESSAGES,
+    tool_calls=_CALLS,
+    documents=_exempt("document_id"),
+    judgements=_exempt("response_id"),
 )
+_RECORD = _exempt(
+    "record_id kind trace_id span_id parent_span_id operation service_name environment scope_name dialect status flags"
+    " start_ns end_ns sequence",
+    facts=_FACTS,
+    feedback=_exempt("id kind created_ns", target=_exempt("trace_id span_id response_id")),
+    change=_exempt("id kind at_ns"),
+)
+_CONTENT = Plan()
 _SHORTEST = 6
+_NAMES_A_CREDENTIAL = re.compile(r"(?i)\b(password|passwd|api[_\-]?key|secret[_\-]?key|access[_\-]?token)$")
+_CARD_NUMBERS = range(2 * 10**13, 7 * 10**18)
+"""Numbers of 14 to 19 digits; a card's begins with 2 to 6, which keeps most times in nanoseconds apart."""
 
 
 Spans = Iterator[tuple[int, int]]
@@ -135,15 +164,51 @@ class Redactor:
         self.counts: Counter[str] = Counter()
 
     def records(self, records: Sequence[Record]) -> None:
-        """Redact every string of the records, except ids, names of models and services, and times."""
+        """Redact every string and key of the records, except their own ids, names of models and services, and times."""
         if not self._enabled:
             return
         for record in records:
-            slots = list(_strings(record))
-            found = self._suspects("\n".join(text for _, _, text in slots))
+            texts: list[str] = []
+            _gather(record, _RECORD, texts)
+            found = self._suspects("\n".join(texts))
             if found:
-                for container, key, text in slots:
-                    container[key] = self._replace(text, found)
+                self._clean(record, _RECORD, found)
+
+    def _clean(self, node: Any, plan: Plan, found: Sequence[int]) -> None:
+        """Redact what is below a node, in place."""
+        if isinstance(node, list):
+            for place, value in enumerate(node):
+                node[place] = self._cleaned(value, plan, found)
+            return
+        for key, value in node.items():
+            below = plan.get(key, _CONTENT)
+            if not plan and _names_a_secret(key, value):
+                node[key] = self._counted("CREDENTIAL", value)
+            elif below is not None or isinstance(value, dict | list):
+                node[key] = self._cleaned(value, below or _CONTENT, found)
+        if not plan:
+            self._clean_keys(node, found)
+
+    def _cleaned(self, value: Any, plan: Plan, found: Sequence[int]) -> Any:
+        if isinstance(value, str):
+            return self._replace(value, found) if len(value) >= _SHORTEST else value
+        if isinstance(value, dict | list):
+            self._clean(value, plan, found)
+        elif _like_a_card(value):
+            text = self._replace(str(value), found)
+            return value if text == str(value) else text
+        return value
+
+    def _clean_keys(self, node: dict[str, Any], found: Sequence[int]) -> None:
+        renamed: dict[str, Any] = {}
+        for key, value in node.items():
+            clean = self._replace(key, found) if len(key) >= _SHORTEST else key
+            # Two people must not become one entry.
+            names = chain([clean], (f"{clean} {number}" for number in count(2)))
+            renamed[next(name for name in names if name == key or (name not in renamed and name not in node))] = value
+        if renamed.keys() != node.keys():
+            node.clear()
+            node.update(renamed)
 
     def text(self, text: str) -> str:
         """Return the text without what the patterns find."""
@@ -151,6 +216,8 @@ class Redactor:
         return self._replace(text, found) if found else text
 
     def _replace(self, text: str, suspects: Sequence[int]) -> str:
+        if not text.isascii():  # RE2 reads UTF-8, which has no lone surrogates
+            text = text.encode("utf-8", "replace").decode()
         for index in suspects:
             pattern, compiled = self._compiled[index]
 
@@ -159,9 +226,12 @@ class Redactor:
 
     def _marked(self, pattern: Pattern, text: str) -> str:
         for start, end in reversed(list(pattern.locate(text))):
-            self.counts[pattern.name] += 1
-            text = text[:start] + self._mark(pattern.name, text[start:end]) + text[end:]
+            text = text[:start] + self._counted(pattern.name, text[start:end]) + text[end:]
         return text
+
+    def _counted(self, name: str, secret: str) -> str:
+        self.counts[name] += 1
+        return self._mark(name, secret)
 
     def _mark(self, name: str, secret: str) -> str:
         if not (self._hash and self._key):
@@ -169,14 +239,38 @@ class Redactor:
         return f"[{name}:{hmac.new(self._key, secret.encode(), hashlib.sha256).hexdigest()[:12]}]"
 
 
-def _strings(node: Any) -> Iterator[tuple[Any, Any, str]]:
-    """Yield (container, key, string) of every string that may hold a secret."""
-    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-        if isinstance(value, str):
-            if len(value) >= _SHORTEST and key not in _EXEMPT:
-                yield node, key, value
-        elif isinstance(value, dict | list) and not (key == "flags"):
-            yield from _strings(value)
+def _gather(node: Any, plan: Plan, texts: list[str]) -> None:
+    """Collect every string that may hold a secret; a key of content stands before its value as in ``key = value``."""
+    if isinstance(node, list):
+        for value in node:
+            _gather_value(value, plan, texts)
+        return
+    for key, value in node.items():
+        if not plan:
+            texts += (key, "=")
+            _gather_value(value, _CONTENT, texts)
+        else:
+            below = plan.get(key, _CONTENT)
+            if below is not None or isinstance(value, dict | list):
+                _gather_value(value, below or _CONTENT, texts)
+
+
+def _gather_value(value: Any, plan: Plan, texts: list[str]) -> None:
+    if isinstance(value, str):
+        if len(value) >= _SHORTEST:
+            texts.append(value)
+    elif isinstance(value, dict | list):
+        _gather(value, plan, texts)
+    elif _like_a_card(value):
+        texts.append(str(value))
+
+
+def _like_a_card(value: Any) -> bool:
+    return type(value) is int and value in _CARD_NUMBERS and str(value)[0] in "23456"
+
+
+def _names_a_secret(key: str, value: Any) -> bool:
+    return isinstance(value, str) and len(value) >= _SHORTEST and _NAMES_A_CREDENTIAL.search(key) is not None
 
 
 def _compile(pattern: Pattern) -> Any:
@@ -191,12 +285,13 @@ def _compile(pattern: Pattern) -> Any:
 def _scanner(patterns: Sequence[Pattern]) -> Callable[[str], Sequence[int]]:
     """Return a function that names, by index and in order, the patterns a text may hold."""
     if importlib.util.find_spec("hyperscan") is None:
-        compiled = [_compile(pattern) for pattern in patterns]
+        compiled = [_compile(Pattern(pattern.name, f"(?m){pattern.expression}")) for pattern in patterns]
         return lambda text: [i for i, expression in enumerate(compiled) if expression.search(text)]
     import hyperscan
 
     database = hyperscan.Database()
-    flags = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_ALLOWEMPTY
+    # The strings of a record are scanned as lines of one text.
+    flags = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_ALLOWEMPTY | hyperscan.HS_FLAG_MULTILINE
     try:
         database.compile(
             expressions=[pattern.expression.encode() for pattern in patterns],

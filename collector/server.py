@@ -30,7 +30,7 @@ from collector.store_service import StoreService
 from collector.telemetry import Telemetry
 from undertow.config import Settings
 from undertow.errors import ConfigError, PortInUseError, StoreError
-from undertow.store.base import Store
+from undertow.store.embedded import EmbeddedStore
 from undertow.store.endpoint import announce
 from undertow.store.open import FILE_NAME, open_store
 
@@ -121,8 +121,8 @@ class Collector:
         self._loader.start()
 
     def ready(self) -> bool:
-        """Whether every door is open."""
-        return self._ready
+        """Whether every door is open and what comes in is loaded."""
+        return self._ready and self._loader.alive
 
     def health(self) -> dict[str, Any]:
         """Counters of this process; the journal's bytes are those not loaded yet."""
@@ -237,13 +237,14 @@ def _uvicorn(door: HttpDoor) -> _Server:
     )
 
 
-def _own_store(settings: Settings) -> Store:
+def _own_store(settings: Settings) -> EmbeddedStore:
     url = settings.store.url or f"duckdb:{FILE_NAME}"
-    if not url.startswith("duckdb:"):
+    store = open_store(url, settings=settings) if url.startswith("duckdb:") else None
+    if not isinstance(store, EmbeddedStore):
         raise ConfigError(
             f"store.url = {url!r}: a collector owns a file and serves it; unset the URL for it, or use duckdb:…"
         )
-    return open_store(url, settings=settings)
+    return store
 
 
 @contextmanager

@@ -6,29 +6,40 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 from pyarrow import flight
 
 from collector.auth import Authenticator, Scope, Verdict
 from undertow.errors import StoreError
-from undertow.store.base import Store, data_version
+from undertow.store.base import Params, Store, data_version
 from undertow.store.flight import COMMIT_ACTION, as_flight_error, decode_query
 
 logger = logging.getLogger(__name__)
 
 HEALTH_ACTION = "health"
 _STAGED_S = 600.0
+_STAGED_BYTES = 2**30
+_LONGEST_PAUSE_S = 30.0
 _MIDDLEWARE = "authorization"
+
+
+class Streaming(Store, Protocol):
+    """A store whose results need not be in memory as a whole."""
+
+    def stream(self, sql: str, params: Params = None) -> tuple[pa.Schema, Generator[pa.RecordBatch]]:
+        """Run one SELECT and return its columns and its rows, which are worked out as they are taken."""
+        ...
 
 
 @dataclass
 class _Staged:
     started: float
+    size: int = 0
     parts: list[tuple[str, str, pa.Table]] = field(default_factory=list)
 
 
@@ -39,16 +50,35 @@ class StoreService(flight.FlightServerBase):  # type: ignore[misc] # pyarrow has
     ----------
     host, port : where to listen; port 0 takes a free one (``port`` tells which).
     staged_s : an upload that no commit asked for is dropped after this time.
+    max_staged_bytes : uploads together hold no more than this until they are committed.
     """
 
-    def __init__(self, store: Store, auth: Authenticator, *, host: str, port: int, staged_s: float = _STAGED_S) -> None:
+    def __init__(
+        self,
+        store: Streaming,
+        auth: Authenticator,
+        *,
+        host: str,
+        port: int,
+        staged_s: float = _STAGED_S,
+        max_staged_bytes: int = _STAGED_BYTES,
+    ) -> None:
         self._store = store
         self._auth = auth
         self._staged_s = staged_s
+        self._max_staged_bytes = max_staged_bytes
         self._lock = threading.Lock()
         self._staged: dict[str, _Staged] = {}
+        self.staged_bytes = 0
+        self._stopped = threading.Event()
         bracketed = f"[{host}]" if ":" in host else host
         super().__init__(f"grpc+tcp://{bracketed}:{port}", middleware={_MIDDLEWARE: _HeaderReader()})
+        threading.Thread(target=self._drop_stale_forever, name="staged", daemon=True).start()
+
+    def shutdown(self) -> None:
+        """Answer what is in flight, then stop."""
+        self._stopped.set()
+        super().shutdown()
 
     def list_flights(self, context: Any, criteria: bytes) -> Iterator[Any]:
         """Return nothing: the call only tells that the service is up."""
@@ -59,7 +89,8 @@ class StoreService(flight.FlightServerBase):  # type: ignore[misc] # pyarrow has
         self._require(context, "read")
         with _store_errors():
             sql, params = decode_query(ticket.ticket)
-            return flight.RecordBatchStream(self._store.query(sql, params))
+            schema, batches = self._store.stream(sql, params)
+            return flight.GeneratorStream(schema, _sent(batches))
 
     def do_put(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
         """Keep one table of a commit until the commit is asked for."""
@@ -69,10 +100,11 @@ class StoreService(flight.FlightServerBase):  # type: ignore[misc] # pyarrow has
             if len(path) != 3 or path[1] not in ("write", "delete"):
                 raise StoreError("an upload needs the path (token, write or delete, table)")
             token, kind, name = path
-            rows = reader.read_all()
+            rows, size = self._received(reader)
             with self._lock:
-                self._drop_stale()
-                self._staged.setdefault(token, _Staged(time.monotonic())).parts.append((kind, name, rows))
+                staged = self._staged.setdefault(token, _Staged(time.monotonic()))
+                staged.parts.append((kind, name, rows))
+                staged.size += size
 
     def do_action(self, context: Any, action: Any) -> list[bytes]:
         """Commit what was uploaded, or tell the version of the data."""
@@ -102,18 +134,46 @@ class StoreService(flight.FlightServerBase):  # type: ignore[misc] # pyarrow has
         except (ValueError, KeyError, TypeError):
             raise StoreError("a commit needs a JSON object with token, key and parts") from None
         with self._lock:
-            staged = self._staged.pop(token, None)
-        parts = staged.parts if staged else []
-        if len(parts) != expected:
-            raise StoreError(f"commit {key!r}: {len(parts)} of {expected} tables have arrived; nothing was written")
-        tables = {name: rows for kind, name, rows in parts if kind == "write"}
-        delete = {name: rows for kind, name, rows in parts if kind == "delete"}
-        return self._store.commit(tables, key=key, delete=delete)
+            staged = self._staged.pop(token, None) or _Staged(0.0)
+        try:
+            parts = staged.parts
+            if len(parts) != expected:
+                raise StoreError(f"commit {key!r}: {len(parts)} of {expected} tables have arrived; nothing was written")
+            tables = {name: rows for kind, name, rows in parts if kind == "write"}
+            delete = {name: rows for kind, name, rows in parts if kind == "delete"}
+            return self._store.commit(tables, key=key, delete=delete)
+        finally:
+            self._hold(-staged.size)
 
-    def _drop_stale(self) -> None:
-        oldest = time.monotonic() - self._staged_s
-        for token in [token for token, staged in self._staged.items() if staged.started < oldest]:
-            del self._staged[token]
+    def _received(self, reader: Any) -> tuple[pa.Table, int]:
+        """Return an uploaded table and how many bytes are held for it."""
+        batches, size = [], 0
+        try:
+            for chunk in reader:
+                self._hold(chunk.data.nbytes)
+                size += chunk.data.nbytes
+                # What comes off the wire stands at odd addresses, which DuckDB's scan of Arrow tables warns of.
+                batches.append(chunk.data.copy_to(pa.default_cpu_memory_manager()))
+            return pa.Table.from_batches(batches, schema=reader.schema), size
+        except BaseException:
+            self._hold(-size)
+            raise
+
+    def _hold(self, size: int) -> None:
+        with self._lock:
+            if size > 0 and self.staged_bytes + size > self._max_staged_bytes:
+                raise StoreError(
+                    f"the uploads that wait for their commit would hold more than {self._max_staged_bytes} bytes;"
+                    " send smaller commits, or this one later"
+                )
+            self.staged_bytes += size
+
+    def _drop_stale_forever(self) -> None:
+        while not self._stopped.wait(min(self._staged_s / 2, _LONGEST_PAUSE_S)):
+            oldest = time.monotonic() - self._staged_s
+            with self._lock:
+                stale = [token for token, staged in self._staged.items() if staged.started < oldest]
+                self.staged_bytes -= sum(self._staged.pop(token).size for token in stale)
 
     def _require(self, context: Any, scope: Scope) -> None:
         header = context.get_middleware(_MIDDLEWARE)
@@ -135,6 +195,11 @@ class _HeaderReader(flight.ServerMiddlewareFactory):  # type: ignore[misc]
     def start_call(self, info: Any, headers: dict[str, list[str]]) -> _Header:
         values = headers.get("authorization") or [None]  # type: ignore[list-item]
         return _Header(values[0])
+
+
+def _sent(batches: Generator[pa.RecordBatch]) -> Generator[pa.RecordBatch]:
+    with _store_errors():
+        yield from batches
 
 
 @contextmanager

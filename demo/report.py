@@ -123,6 +123,15 @@ class _Seen:
     flagged: Mapping[str, int]
 
 
+@dataclass(frozen=True)
+class _Evidence:
+    """When and by what an event was noticed, and whether that alone counts as found."""
+
+    at: datetime
+    by: str
+    proves: bool = True
+
+
 def make_report(store: Store, events: Iterable[Event], truth: Mapping[str, str]) -> DemoReport:
     """Read the store and judge every planted event.
 
@@ -181,7 +190,8 @@ def _trace(interaction_id: str) -> str:
 
 
 def _judge(event: Event, seen: _Seen) -> Found:
-    evidence = sorted(_evidence(event, seen), key=lambda pair: pair[0])
+    evidence = sorted(_evidence(event, seen), key=lambda piece: piece.at)
+    proof = [piece for piece in evidence if piece.proves]
     return Found(
         kind=event.kind,
         title=event.title,
@@ -190,13 +200,14 @@ def _judge(event: Event, seen: _Seen) -> Found:
         start=event.start,
         end=event.end,
         moves=event.moves,
-        found=None if event.kind in _BACKGROUND else bool(evidence),
-        found_at=evidence[0][0] if evidence else None,
-        by=tuple(dict.fromkeys(by for _, by in evidence)),
+        found=None if event.kind in _BACKGROUND else bool(proof),
+        found_at=proof[0].at if proof else None,
+        by=tuple(dict.fromkeys(piece.by for piece in evidence)),
     )
 
 
-# Which drift fields (source drift) and monitors (source alert) count as finding an event.
+# Which drift fields (source drift) and monitors (source alert) notice an event. Drift of the questions says that
+# something moved; only a topic made of the planted questions says what.
 _FOUND_BY: Mapping[Kind, tuple[tuple[str, str], ...]] = {
     "new_topic": (("drift", "prompt"),),
     "prompt_edit": (("drift", "behaviour"),),
@@ -207,21 +218,21 @@ _FOUND_BY: Mapping[Kind, tuple[tuple[str, str], ...]] = {
 }
 
 
-def _evidence(event: Event, seen: _Seen) -> Iterator[tuple[datetime, str]]:
-    """Yield when and by what an event was found."""
+def _evidence(event: Event, seen: _Seen) -> Iterator[_Evidence]:
+    """Yield when and by what an event was noticed."""
     if event.kind in _BACKGROUND:
         return
     wanted = _FOUND_BY.get(event.kind, ())
     for alarm in seen.alarms:
         if (alarm.source, alarm.what) in wanted and _fits(alarm, event):
-            yield alarm.known_at, f"{alarm.what} {alarm.source}"
+            yield _Evidence(alarm.known_at, f"{alarm.what} {alarm.source}", event.kind != "new_topic")
     for topic in seen.topics:
         # A birth is known at the end of its day.
         known_at = _midnight(topic.born_at) + _DAY
         if topic.emerged and topic.mostly(event.kind) and event.start < known_at <= event.start + _TOPIC_LATE:
-            yield known_at, f"new topic: {topic.label}"
+            yield _Evidence(known_at, f"new topic: {topic.label}")
     if event.kind == "injection" and seen.flagged.get(event.kind, 0) >= _FEWEST_FLAGGED:
-        yield event.start, f"{seen.flagged[event.kind]} of its answers wait for a review"
+        yield _Evidence(event.start, f"{seen.flagged[event.kind]} of its answers wait for a review")
 
 
 def _fits(alarm: Alarm, event: Event) -> bool:

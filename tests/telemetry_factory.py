@@ -144,12 +144,24 @@ def retrieval(
     return {"id": number, "parent": parent, "name": "retrieval", "attributes": attributes, **more}
 
 
-def raw_span(attributes: dict[str, Any], events: list[tuple[str, dict[str, Any]]] | None = None) -> RawSpan:
+def raw_span(
+    attributes: dict[str, Any],
+    events: list[tuple[str, dict[str, Any]]] | None = None,
+    *,
+    name: str = "span",
+    scope: str = "test",
+    status: str = "UNSET",
+) -> RawSpan:
     """Return a raw span with these attributes."""
-    found = [RawEvent(name, START_NS + 5 * 10**6, values) for name, values in events or []]
-    return RawSpan(
-        TRACE, span_id(1), None, "span", START_NS, START_NS + 10**7, "UNSET", "", attributes, found, "test", {}
-    )
+    found = [RawEvent(event, START_NS + 5 * 10**6, values) for event, values in events or []]
+    end_ns = START_NS + 10**7
+    return RawSpan(TRACE, span_id(1), None, name, START_NS, end_ns, status, "", attributes, found, scope, {})
+
+
+def example_span(example: dict[str, Any]) -> RawSpan:
+    """Return the span of one example under ``testdata/dialects``."""
+    told = {key: example[key] for key in ("name", "scope", "status") if key in example}
+    return raw_span(example["attributes"], example.get("events"), **told)
 
 
 def raw_log(event_name: str, attributes: dict[str, Any], body: Any = None) -> RawLog:

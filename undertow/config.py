@@ -8,24 +8,59 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import json
+import math
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 from zoneinfo import ZoneInfo
 
 from platformdirs import user_cache_path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
 
+from undertow.clock import parse_duration
 from undertow.errors import ConfigError
 
 ENV_PREFIX = "UNDERTOW_"
 FILE_NAME = "undertow.toml"
 MASK = "********"
+SCOPES = ("ingest", "read", "write")
+RATES = ("input", "output", "cache_read", "cache_write", "reasoning", "request")
+
+
+def _duration(text: str) -> str:
+    try:
+        parse_duration(text)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+def _size(text: str) -> str:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?[KMGT]i?B", text, re.IGNORECASE)
+    if found is None or float(found[1]) == 0:
+        raise ValueError(f"{text!r} is not a size; write for instance 512MB, 2GB or 1.5GiB")
+    return text
+
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+Duration = Annotated[str, AfterValidator(_duration)]
+Size = Annotated[str, AfterValidator(_size)]
+
+_SHORTEST_TOKEN = 8
 
 
 class _Section(BaseModel):
@@ -39,7 +74,7 @@ class StoreSettings(_Section):
         default=None, description="Store URL; empty means a live collector, else the file in the data folder"
     )
     port: Port = Field(default=4319, description="Port of the store service (Arrow Flight)")
-    memory_limit: str = Field(default="2GB", description="Most memory that DuckDB may use")
+    memory_limit: Size = Field(default="2GB", description="Most memory that DuckDB may use")
     threads: int = Field(default=2, ge=1, description="Threads that DuckDB may use")
     query_timeout_s: float = Field(default=60.0, gt=0, description="A reader's query is interrupted after this time")
 
@@ -52,10 +87,10 @@ class CollectorSettings(_Section):
     http_port: Port = Field(default=4318, description="OTLP over HTTP, feedback, changes, health, metrics")
     max_body_bytes: int = Field(default=64 * 2**20, gt=0, description="Largest body after decompression")
     max_backlog_bytes: int = Field(
-        default=256 * 2**20, gt=0, description="Requests waiting for the journal, in bytes; beyond it: 429, 503"
+        default=256 * 2**20, gt=0, description="Requests waiting for the journal, in bytes; beyond it: 503"
     )
     max_journal_bytes: int = Field(
-        default=8 * 2**30, gt=0, description="Journal not yet loaded, in bytes; beyond it: 429, 503"
+        default=8 * 2**30, gt=0, description="Journal not yet loaded, in bytes; beyond it: 503"
     )
     segment_bytes: int = Field(default=64 * 2**20, gt=0, description="Size at which a journal segment is closed")
     load_interval_s: float = Field(default=0.5, gt=0, description="Time between two transactions of the loader")
@@ -79,6 +114,16 @@ class AuthSettings(_Section):
         default_factory=dict, description="token = [ingest, read, write]", json_schema_extra={"secret": True}
     )
 
+    @field_validator("tokens")
+    @classmethod
+    def _known_scopes(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
+        if any(len(token.strip()) < _SHORTEST_TOKEN for token in value):
+            raise ValueError(f"a token is shorter than {_SHORTEST_TOKEN} characters; use a long random one")
+        if not all(set(scopes) <= set(SCOPES) for scopes in value.values()):
+            # What stands there may be the token itself, on the wrong side.
+            raise ValueError(f"a scope is unknown; the form is token = [scope, …], the scopes are {', '.join(SCOPES)}")
+        return value
+
 
 class EmbeddingSettings(_Section):
     """The model that turns texts into vectors."""
@@ -91,9 +136,9 @@ class EmbeddingSettings(_Section):
 class AnalysisSettings(_Section):
     """Windows and levels of the batch analysis."""
 
-    reference: str = Field(default="28d", description="Length of the reference window before it")
+    reference: Duration = Field(default="28d", description="Length of the reference window before it")
     alpha: float = Field(default=0.01, gt=0, lt=1, description="False-discovery rate of the drift tests of one day")
-    interval: str = Field(default="60s", description="Time between two scheduled runs of `undertow up`")
+    interval: Duration = Field(default="60s", description="Time between two scheduled runs of `undertow up`")
 
 
 class GroundednessSettings(_Section):
@@ -107,8 +152,20 @@ class CostSettings(_Section):
 
     prices: dict[str, dict[str, float]] = Field(
         default_factory=dict,
-        description="model = {input, output, cache_read, cache_write} in USD per million tokens",
+        description="model = {input, output, cache_read, cache_write, reasoning} in USD per million tokens,"
+        " {request} in USD per call",
     )
+
+    @field_validator("prices")
+    @classmethod
+    def _known_rates(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        for model, rates in value.items():
+            for name, rate in rates.items():
+                if name not in RATES:
+                    raise ValueError(f"model {model!r} has the unknown rate {name!r}; the rates are {', '.join(RATES)}")
+                if not (math.isfinite(rate) and rate >= 0):
+                    raise ValueError(f"model {model!r}: {name} = {rate} is not a price")
+        return value
 
 
 class DashboardSettings(_Section):
@@ -170,9 +227,7 @@ class LoadedSettings:
     def rows(self) -> Iterator[tuple[str, str, str, str]]:
         """Yield (dotted name, value with secrets masked, origin, description)."""
         for path, value, field in _leaves(self.settings):
-            extra = field.json_schema_extra
-            secret = isinstance(value, SecretStr) or (isinstance(extra, dict) and bool(extra.get("secret")))
-            shown = (MASK if value else "") if secret else "" if value is None else value
+            shown = (MASK if value else "") if _is_secret(field) else "" if value is None else value
             text = json.dumps(shown) if isinstance(shown, dict | list) else str(shown)
             yield path, text, self.origins.get(path, "default"), field.description or ""
 
@@ -207,23 +262,20 @@ def load_settings(
     known = {path: field for path, _, field in _leaves(Settings())}
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    layers = (_from_file((folder or Path.cwd()) / FILE_NAME), _from_env(env), _from_flags(flags or {}))
+    layers = (_from_file((folder or Path.cwd()) / FILE_NAME, known), _from_env(env, known), _from_flags(flags or {}))
     for layer in layers:
         for path, (value, origin) in layer.items():
-            target = path if path in known else next((k for k in known if path.startswith(k + ".")), None)
-            if target is None:
+            if path not in known:
                 raise ConfigError(_unknown(path, origin, known))
-            if target == path:  # a whole mapping takes the place of its parts
-                values = {name: kept for name, kept in values.items() if not name.startswith(path + ".")}
             values[path] = value
-            origins[target] = origin
+            origins[path] = origin
     try:
         return LoadedSettings(Settings.model_validate(_nest(values)), origins)
     except ValidationError as error:
-        raise ConfigError(_explain(error, origins)) from None
+        raise ConfigError(_explain(error, origins, known)) from None
 
 
-def _leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+def _leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, FieldInfo]]:
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
         if isinstance(value, BaseModel):
@@ -232,34 +284,56 @@ def _leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, Any]
             yield f"{prefix}{name}", value, field
 
 
+def _is_secret(field: FieldInfo) -> bool:
+    extra = field.json_schema_extra
+    return SecretStr in (field.annotation, *get_args(field.annotation)) or (
+        isinstance(extra, dict) and bool(extra.get("secret"))
+    )
+
+
 Layer = dict[str, tuple[Any, str]]
+Known = Mapping[str, FieldInfo]
 
 
-def _from_file(path: Path) -> Layer:
-    if not path.is_file():
-        return {}
+def _from_file(path: Path, known: Known) -> Layer:
     try:
         tree = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
 
     def flatten(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
         for key, value in node.items():
-            if isinstance(value, dict):
-                yield from flatten(value, f"{prefix}{key}.")
-            else:
+            inside = f"{prefix}{key}."
+            if isinstance(value, dict) and any(name.startswith(inside) for name in known):
+                yield from flatten(value, inside)
+            else:  # a mapping is one value, whatever its keys look like
                 yield f"{prefix}{key}", value
 
     return {key: (value, FILE_NAME) for key, value in flatten(tree, "")}
 
 
-def _from_env(env: Mapping[str, str]) -> Layer:
+def _from_env(env: Mapping[str, str], known: Known) -> Layer:
     layer: Layer = {}
     for name, text in env.items():
         if name.startswith(ENV_PREFIX):
             path = name.removeprefix(ENV_PREFIX).lower().replace("__", ".")
+            whole = next((key for key in known if path.startswith(key + ".")), None)
+            if whole is not None:  # the rest of the name may be a token: it is not repeated
+                variable = ENV_PREFIX + whole.upper().replace(".", "__")
+                raise ConfigError(
+                    f"{variable}__… names a part of {whole}, which is read whole: give it in {variable}"
+                    + (", as JSON" if _is_mapping(known[whole]) else "")
+                )
             layer[path] = (_parse(text), name)
     return layer
+
+
+def _is_mapping(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is dict
 
 
 def _parse(text: str) -> Any:
@@ -287,17 +361,21 @@ def _nest(values: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def _unknown(path: str, origin: str, known: Mapping[str, Any]) -> str:
+def _unknown(path: str, origin: str, known: Known) -> str:
     close = difflib.get_close_matches(path, known, n=1) or difflib.get_close_matches(path.replace("_", "."), known, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "; `undertow config` lists every setting"
     return f"unknown setting {path!r} (from {origin}){hint}"
 
 
-def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
+def _explain(error: ValidationError, origins: Mapping[str, str], known: Known) -> str:
     lines = []
     for item in error.errors():
         path = ".".join(str(part) for part in item["loc"])
-        origin = origins.get(path)
+        leaf = next((name for name in known if path == name or path.startswith(name + ".")), "")
+        if leaf and path != leaf and _is_secret(known[leaf]):
+            path = f"{leaf}.{MASK}"
+        origin = origins.get(leaf)
         where = f"{path} (from {origin}): " if origin else f"{path}: " if path else ""
-        lines.append(where + item["msg"].removeprefix("Value error, "))
+        hint = "; give a JSON object" if item["type"] == "dict_type" and path == leaf else ""
+        lines.append(where + item["msg"].removeprefix("Value error, ") + hint)
     return "\n".join(lines)

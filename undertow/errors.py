@@ -6,6 +6,7 @@
     ├── ConfigError               a setting is unknown, malformed or unsafe (exit code 2)
     ├── StoreError                the store refused or failed
     │   ├── StoreLockedError      another process owns the file
+    │   ├── StoreMissingError     there is no store yet, and none may be made
     │   ├── StoreUnavailableError the store service does not answer
     │   ├── QueryError            the SQL is wrong, or not one SELECT
     │   └── MigrationError        the store was written by a newer version, or a migration failed
@@ -43,6 +44,10 @@ class StoreError(UndertowError):
 
 class StoreLockedError(StoreError):
     """Another process owns the DuckDB file."""
+
+
+class StoreMissingError(StoreError):
+    """There is no store yet, and who asked may not make one."""
 
 
 class StoreUnavailableError(StoreError):

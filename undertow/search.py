@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -80,7 +80,9 @@ def _top(similarities: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     return np.argpartition(similarities, columns - k, axis=1)[:, columns - k :]
 
 
-def load_vectors(store: Store, field: Field, model: str) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
+def load_vectors(
+    store: Store, field: Field, model: str, *, among: Iterable[str] | None = None
+) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
     """Read the vectors of one field and one model.
 
     Parameters
@@ -91,6 +93,8 @@ def load_vectors(store: Store, field: Field, model: str) -> tuple[NDArray[np.obj
         What was embedded.
     model : str
         ``Embedder.name``; vectors of different models are never mixed.
+    among : iterable of str, optional
+        Only vectors of these content hashes; by default all.
 
     Returns
     -------
@@ -105,9 +109,12 @@ def load_vectors(store: Store, field: Field, model: str) -> tuple[NDArray[np.obj
     StoreError
         Stored vectors of this model differ in their dimension, or are not as long as they claim.
     """
+    wanted = "" if among is None else "AND content_hash IN (SELECT unnest(CAST($among AS VARCHAR[])))"
+    params: dict[str, object] = {"field": field, "model": model}
     table = store.query(
-        "SELECT content_hash, dim, dtype, vector FROM embeddings WHERE field = ? AND model = ? ORDER BY content_hash",
-        [field, model],
+        "SELECT content_hash, dim, dtype, vector FROM embeddings"
+        f" WHERE field = $field AND model = $model {wanted} ORDER BY content_hash",
+        params if among is None else {**params, "among": list(among)},
     )
     hashes = table["content_hash"].to_numpy(zero_copy_only=False)
     if not len(hashes):

@@ -33,6 +33,11 @@ OPERATIONS: Final[Mapping[str, str]] = {
     "message": CHAT,
     "text_completion": TEXT_COMPLETION,
     "completion": TEXT_COMPLETION,
+    "text_completions": TEXT_COMPLETION,
+    "text.completions": TEXT_COMPLETION,
+    "chat_completion": CHAT,
+    "chat_completions": CHAT,
+    "chat.completions": CHAT,
     "embeddings": EMBEDDINGS,
     "embedding": EMBEDDINGS,
     "embed": EMBEDDINGS,
@@ -113,6 +118,9 @@ SESSION_IDS: Final = ("gen_ai.conversation.id", "session.id")
 USER_IDS: Final = ("user.id", "enduser.id", "enduser.pseudo.id", "gen_ai.request.user", "llm.user")
 ERROR_TYPE: Final = "error.type"
 EVENT_NAME: Final = "event.name"
+EVENT_NAMES: Final = (EVENT_NAME, "event_name")
+"""Attributes that name a log record which has no event name of its own."""
+
 EXCEPTION_EVENT: Final = "exception"
 EXCEPTION_TYPE: Final = "exception.type"
 EXCEPTION_MESSAGE: Final = "exception.message"
@@ -128,6 +136,7 @@ FINISH_REASON_KEYS: Final = ("gen_ai.response.finish_reasons", "gen_ai.response.
 STREAM_KEYS: Final = ("gen_ai.request.stream", "gen_ai.is_streaming", "llm.is_streaming")
 TTFT_SECONDS: Final = (
     "gen_ai.response.time_to_first_chunk",
+    "gen_ai.client.operation.time_to_first_chunk",
     "gen_ai.server.time_to_first_token",
 )
 COST_KEYS: Final = ("gen_ai.usage.cost", "gen_ai.cost.total_cost", "operation.cost")
@@ -145,17 +154,20 @@ USAGE: Final[Mapping[str, tuple[str, ...]]] = {
         "gen_ai.usage.cache_read.input_tokens",
         "gen_ai.usage.cache_read_input_tokens",
         "gen_ai.usage.details.cache_read_tokens",
+        "gen_ai.usage.prompt_tokens_details.cache_read",
     ),
     "cache_write_tokens": (
         "gen_ai.usage.cache_write.input_tokens",
         "gen_ai.usage.cache_creation.input_tokens",
         "gen_ai.usage.cache_creation_input_tokens",
         "gen_ai.usage.details.cache_write_tokens",
+        "gen_ai.usage.prompt_tokens_details.cache_write",
     ),
     "reasoning_tokens": (
         "gen_ai.usage.reasoning.output_tokens",
         "gen_ai.usage.reasoning_tokens",
         "gen_ai.usage.details.reasoning_tokens",
+        "gen_ai.usage.completion_tokens_details.reasoning",
     ),
 }
 
@@ -168,7 +180,7 @@ RETRIEVAL_DOCUMENTS: Final = "gen_ai.retrieval.documents"
 
 TOOL_NAME: Final = "gen_ai.tool.name"
 TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
-TOOL_ARGUMENTS: Final = ("gen_ai.tool.call.arguments", "gen_ai.tool.args")
+TOOL_ARGUMENTS: Final = ("gen_ai.tool.call.arguments", "gen_ai.tool.args", "gen_ai.tool.input")
 TOOL_RESULTS: Final = ("gen_ai.tool.call.result", "gen_ai.tool.call.response", "gen_ai.tool.output")
 
 # --- GenAI events ------------------------------------------------------------------------------------

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
-_STABLE_S = 30.0  # a child that ran this long starts again with the first delay
+_STABLE_S = 30.0  # a child that ran this long works, and starts again with the first delay
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 60.0
 _READY_S = 60.0
+_FIRST_TRIES = 3  # of a child that cannot say when it is ready
+_LAST_WORDS_S = 1.0
 _USAGE = 2
+# A proxy of the environment has no business between processes of one machine.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def http_url(host: str, port: int, path: str) -> str:
+    """The address of one of our own HTTP doors."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
+
+
+def answers(url: str) -> bool:
+    """Whether a URL answers 200 within a second."""
+    try:
+        with _OPENER.open(url, timeout=1) as answer:
+            return bool(answer.status == 200)
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 @dataclass(frozen=True)
@@ -40,16 +58,32 @@ class Child:
 
 @dataclass
 class _Running:
+    """A child and what became of it.
+
+    Attributes
+    ----------
+    proven : it has worked once, so that another start may help.
+    foreign : somebody else answered at its URL when it was started.
+    """
+
     child: Child
     process: subprocess.Popen[str] | None = None
+    relay: threading.Thread | None = None
     started: float = 0.0
+    starts: int = 0
     delay_s: float = field(default_factory=lambda: _FIRST_DELAY_S)
     restart_at: float = 0.0
+    remind_at: float = 0.0
+    proven: bool = False
+    foreign: bool = False
     ready: threading.Event = field(default_factory=threading.Event)
 
 
 class Supervisor:
-    """Runs children until a signal or until one of them cannot be started at all.
+    """Runs children until a signal, or until one of them turns out unable to work at all.
+
+    A child that ends before it was ever ready ends everything; so does one that is not ready in time at its first
+    start. A child that has worked is started again for as long as it takes.
 
     Parameters
     ----------
@@ -88,6 +122,7 @@ class Supervisor:
                     self._say(entry.child.name, f"did not stop within {self._stop_timeout_s:g} s and is killed")
                     entry.process.kill()
                     entry.process.wait()
+            self._hear_out(entry)
 
     def _step(self, entry: _Running) -> int:
         """Look after one child; a code other than 0 ends the whole."""
@@ -97,23 +132,44 @@ class Supervisor:
             return 0
         code = entry.process.poll()
         if code is None:
-            if not entry.ready.is_set():
-                self._probe(entry)
-            return 0
-        never_ready = bool(entry.child.ready_url) and not entry.ready.is_set()
-        if code == _USAGE or (never_ready and entry.delay_s == _FIRST_DELAY_S):
-            self._say(entry.child.name, f"ended with code {code} before it was ready; stopping")
-            return code or 1
+            return self._look_after(entry)
+        self._hear_out(entry)
+        if code == _USAGE or self._is_hopeless(entry):
+            self._say(entry.child.name, f"ended with code {code}; another start would not help; stopping")
+            return code if code > 0 else 128 - code if code < 0 else 1
         self._plan_restart(entry, code)
         return 0
+
+    def _look_after(self, entry: _Running) -> int:
+        """Watch a live child become ready and prove itself."""
+        now = time.monotonic()
+        if entry.ready.is_set():
+            entry.proven = entry.proven or now - entry.started > _STABLE_S
+        elif not entry.foreign and answers(entry.child.ready_url):
+            entry.ready.set()
+            entry.proven = True
+            self._say(entry.child.name, "ready")
+        elif now >= entry.remind_at:
+            entry.remind_at = now + _READY_S
+            waited = f"not ready after {now - entry.started:.0f} s"
+            if not entry.proven:
+                self._say(entry.child.name, f"{waited}; stopping")
+                return 1
+            self._say(entry.child.name, f"{waited}; still waiting")
+        return 0
+
+    def _is_hopeless(self, entry: _Running) -> bool:
+        """Whether an ended child has never worked, so that starting it again would not help."""
+        return not entry.proven and (bool(entry.child.ready_url) or entry.starts >= _FIRST_TRIES)
 
     def _may_start(self, entry: _Running) -> bool:
         before = self._running.get(entry.child.after)
         return time.monotonic() >= entry.restart_at and (before is None or before.ready.is_set())
 
     def _start(self, entry: _Running) -> None:
-        command = [sys.executable, "-m", "undertow", *entry.child.arguments]
+        command = [sys.executable, "-m", "undertow", "--parent-pid", str(os.getpid()), *entry.child.arguments]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        entry.foreign = bool(entry.child.ready_url) and answers(entry.child.ready_url)
         entry.process = subprocess.Popen(  # noqa: S603 - our own command line, no shell
             command,
             stdin=subprocess.DEVNULL,
@@ -125,9 +181,14 @@ class Supervisor:
             start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops children in order
         )
         entry.started = time.monotonic()
+        entry.starts += 1
+        entry.remind_at = entry.started + _READY_S
         if not entry.child.ready_url:
             entry.ready.set()
-        threading.Thread(target=self._relay, args=(entry.child.name, entry.process.stdout), daemon=True).start()
+        entry.relay = threading.Thread(
+            target=self._relay, args=(entry.child.name, entry.process.stdout), daemon=True, name=entry.child.name
+        )
+        entry.relay.start()
 
     def _plan_restart(self, entry: _Running, code: int) -> None:
         if time.monotonic() - entry.started > _STABLE_S:
@@ -138,16 +199,10 @@ class Supervisor:
         entry.restart_at = time.monotonic() + entry.delay_s
         entry.delay_s = min(entry.delay_s * 2, _LONGEST_DELAY_S)
 
-    def _probe(self, entry: _Running) -> None:
-        try:
-            with urllib.request.urlopen(entry.child.ready_url, timeout=1) as answer:  # noqa: S310 - our own loopback URL
-                if answer.status == 200:
-                    entry.ready.set()
-                    self._say(entry.child.name, "ready")
-        except (urllib.error.URLError, OSError):
-            if time.monotonic() - entry.started > _READY_S:
-                self._say(entry.child.name, f"not ready after {_READY_S:g} s; stopping")
-                self._stop.set()
+    def _hear_out(self, entry: _Running) -> None:
+        """Wait for the last lines of an ended child, which say why."""
+        if entry.relay is not None:
+            entry.relay.join(_LAST_WORDS_S)
 
     def _relay(self, name: str, lines: TextIO | None) -> None:
         for line in lines or ():

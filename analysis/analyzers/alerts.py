@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import orjson
@@ -12,9 +14,11 @@ import pandas as pd
 import pyarrow as pa
 
 from analysis.analyzer import Batch, Context
+from analysis.localtime import to_local
 from analysis.metrics.burst import Burst, find_bursts
 from undertow.store import reads
 
+_DIGITS = 9  # sums in another order differ beyond them, and an equal firing is not told again
 _BEYOND_DOUBT = 20.0  # standard deviations from which a burst cannot be more certain
 
 
@@ -82,24 +86,57 @@ MONITORS: tuple[Monitor, ...] = (
 
 
 class Alerts:
-    """Writes a firing for each burst, each onset of drift and each new topic."""
+    """Writes a firing for each burst, each onset of drift and each new topic.
+
+    A firing is told once. One that grew is the same firing, told anew; one whose cause is gone since stays.
+    """
 
     name = "alerts"
     version = "1"
     requires = ("trends", "drift", "topics")
 
     def run(self, context: Context) -> Iterator[Batch]:
-        """Look again at everything; a firing keeps its id, so nothing is told twice."""
-        if context.store.query(reads.ROLLUP_HOURS, context.scope).num_rows == 0:
-            return
-        rows = [row for monitor in MONITORS for row in _bursts(context, monitor)]
-        rows += [_drift(row) for row in context.store.query(reads.DRIFTED).to_pylist()]
+        """Look for bursts where hours changed, and for days that closed; write what is not told yet."""
+        told = {row["event_id"]: row for row in context.store.query(reads.FIRINGS).to_pylist()}
+        rows: list[dict[str, Any]] = []
+        if context.store.query(reads.ROLLUP_HOURS, context.scope).num_rows:
+            rows += _continued([row for monitor in MONITORS for row in _bursts(context, monitor)], told)
+        rows += [_drift(row) for row in context.store.query(reads.DRIFTED, {"now": context.now}).to_pylist()]
         rows += [_topic(row) for row in context.store.query(reads.NEW_TOPICS).to_pylist()]
-        if rows:
-            yield Batch({"alert_events": pa.Table.from_pylist([{**row, "run_id": context.run_id} for row in rows])})
+        fresh = [row for row in rows if not _is_told(row, told.get(row["event_id"]))]
+        if fresh:
+            yield Batch({"alert_events": pa.Table.from_pylist([{**row, "run_id": context.run_id} for row in fresh])})
+
+
+def _is_told(row: dict[str, Any], stored: dict[str, Any] | None) -> bool:
+    return stored is not None and all(stored[name] == row[name] for name in stored)
+
+
+def _continued(rows: list[dict[str, Any]], told: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give every burst the id of the stored one that it overlaps: it is the same, grown by what came since."""
+    known = [(id_, _extent(row)) for id_, row in told.items()]
+    taken = {row["event_id"] for row in rows} & set(told)
+    for row in rows:
+        if row["event_id"] in taken:
+            continue
+        monitor, start, end = _extent(row)
+        same = (id_ for id_, (what, first, last) in known if what == monitor and first < end and start < last)
+        row["event_id"] = min((id_ for id_ in same if id_ not in taken), default=row["event_id"])
+        taken.add(row["event_id"])
+    return rows
+
+
+def _extent(firing: dict[str, Any]) -> tuple[tuple[str, str | None], datetime, datetime]:
+    """What fired where, from when to when."""
+    facts = orjson.loads(firing["evidence"] or b"{}")
+    start, end = (
+        datetime.fromisoformat(facts[at]) if at in facts else firing["happened_at"] for at in ("start", "end")
+    )
+    return (firing["alert_id"], facts.get("service_name")), start, end
 
 
 def _bursts(context: Context, monitor: Monitor) -> Iterator[dict[str, Any]]:
+    zone = ZoneInfo(context.settings.timezone)
     parameters = {"metric": monitor.metric} if "$metric" in monitor.sql else None
     series = context.store.query(monitor.sql, parameters).to_pandas()
     for service, rows in series.groupby("service_name", dropna=False):
@@ -113,25 +150,25 @@ def _bursts(context: Context, monitor: Monitor) -> Iterator[dict[str, Any]]:
             least=monitor.least,
         )
         for burst in found:
-            yield _firing(monitor, str(service), burst)
+            yield _firing(monitor, str(service), burst, zone)
 
 
-def _firing(monitor: Monitor, service: str, burst: Burst) -> dict[str, Any]:
+def _firing(monitor: Monitor, service: str, burst: Burst, zone: ZoneInfo) -> dict[str, Any]:
     start, end = (pd.Timestamp(at).to_pydatetime() for at in (burst.start, burst.end))
     facts = {
         "metric": monitor.metric,
         "service_name": service,
         "start": start.isoformat(),
         "end": end.isoformat(),
-        "value": burst.value,
-        "expected": burst.expected,
-        "n": burst.n,
+        "value": round(burst.value, _DIGITS),
+        "expected": round(burst.expected, _DIGITS),
+        "n": round(burst.n, _DIGITS),
     }
-    same_day = start.date() == end.date()
+    first, last = to_local(start, zone), to_local(end, zone)
     sentence = monitor.words.format(
         service=service,
-        start=f"{start:%a %d %b %H:%M}",
-        end=f"{end:%H:%M}" if same_day else f"{end:%a %d %b %H:%M}",
+        start=f"{first:%a %d %b %H:%M}",
+        end=f"{last:%H:%M}" if first.date() == last.date() else f"{last:%a %d %b %H:%M}",
         value=burst.value,
         n=burst.n,
         times=burst.value / max(burst.expected, 1e-12),
@@ -143,7 +180,7 @@ def _firing(monitor: Monitor, service: str, burst: Burst) -> dict[str, Any]:
         "alert_id": f"builtin:{monitor.name}",
         "kind": "fired",
         "happened_at": start,
-        "severity": monitor.weight * float(np.clip(burst.score / _BEYOND_DOUBT, 0.5, 1)),
+        "severity": round(monitor.weight * float(np.clip(burst.score / _BEYOND_DOUBT, 0.5, 1)), _DIGITS),
         "sentence": sentence,
         "evidence": orjson.dumps(facts).decode(),
     }

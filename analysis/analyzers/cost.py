@@ -15,6 +15,7 @@ _RATES = {
     "output": "output_mtok",
     "cache_read": "cache_read_mtok",
     "cache_write": "cache_write_mtok",
+    "reasoning": "output_reasoning_mtok",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -21,7 +21,8 @@ from analysis.analyzer import Batch, Context
 from analysis.drift import DriftResult, benjamini_hochberg, compare, compare_behaviour, session_groups
 from analysis.drift.comparison import MINIMUM_EFFECT
 from analysis.drift.sentence import Change, Scene, verdict_sentence
-from analysis.turns import Turns, read_turns
+from analysis.localtime import day_start, to_local
+from analysis.turns import read_turns
 from undertow.clock import parse_duration
 from undertow.store import reads
 
@@ -58,10 +59,8 @@ class Drift:
         touched = context.store.query(reads.TOUCHED_DAYS, scope).to_pandas()
         if touched.empty:
             return
-        turns = read_turns(context)
-        study = _Study(context, turns)
-        days = np.sort(pd.to_datetime(touched["day"]).to_numpy().astype("datetime64[D]"))
-        days = np.unique(days)
+        days = np.unique(pd.to_datetime(touched["day"]).to_numpy().astype("datetime64[D]"))
+        study = _Study(context, *_extent(context, days))
         for number, day in enumerate(days):
             context.report(number, len(days), str(day))
             yield study.batch(day)
@@ -71,9 +70,9 @@ class Drift:
 class _Study:
     """What all windows of a run share."""
 
-    def __init__(self, context: Context, turns: Turns) -> None:
+    def __init__(self, context: Context, start: datetime, end: datetime) -> None:
         self._context = context
-        self._turns = turns
+        self._turns = turns = read_turns(context, start=start, end=end)
         frame = turns.frame
         self._reference = parse_duration(context.settings.analysis.reference)
         self._zone = ZoneInfo(context.settings.timezone)
@@ -88,7 +87,7 @@ class _Study:
             prompt_keys=frame["prompt_text_hash"].to_numpy(object),
             vectors=np.nan_to_num(turns.vectors["prompt"]),
         )
-        self._topics = _topics(context, frame)
+        self._topics = _topics(context, frame, {"from": start, "to": end})
         self._labels = {row["topic_id"]: row["label"] for row in context.store.query(reads.TOPIC_LABELS).to_pylist()}
         self._changes = [Change(**row) for row in context.store.query(reads.CHANGES).to_pylist()]
 
@@ -200,21 +199,15 @@ class _Study:
 
     def _scene(self, comparison: _Comparison, start: datetime, end: datetime) -> Scene:
         near = [change for change in self._changes if start - _LOOK_BACK <= change.at < end]
-        offset = pd.Timestamp(start, tz="UTC").tz_convert(self._zone).utcoffset() or timedelta()
-        change = replace(near[-1], at=near[-1].at + offset) if near else None
+        first, last = to_local(start, self._zone), to_local(end, self._zone)
+        change = replace(near[-1], at=near[-1].at + (first - start)) if near else None
         several = len(np.unique(self._service)) > 1
         service = comparison.service or "" if several else ""
-        return Scene(comparison.field, start + offset, end + offset, change, _LOOK_BACK, self._labels, service=service)
+        return Scene(comparison.field, first, last, change, _LOOK_BACK, self._labels, service=service)
 
     def _bounds(self, day: np.datetime64) -> tuple[datetime, datetime]:
         """A local day as naive UTC."""
-
-        def midnight(value: np.datetime64) -> datetime:
-            local = pd.Timestamp(value).tz_localize(self._zone)
-            instant: datetime = local.tz_convert("UTC").tz_localize(None).to_pydatetime()
-            return instant
-
-        return midnight(day), midnight(day + np.timedelta64(1, "D"))
+        return day_start(day, self._zone), day_start(day + np.timedelta64(1, "D"), self._zone)
 
     def _grouping_text(self, comparison: _Comparison) -> str:
         session = self._turns.frame["session_id"].to_numpy(object)[comparison.current]
@@ -238,7 +231,15 @@ class _Study:
         return found
 
 
-def _topics(context: Context, frame: pd.DataFrame) -> npt.NDArray[np.int64]:
-    assigned = context.store.query(reads.ASSIGNED_TOPICS).to_pandas().set_index("interaction_id")["topic_id"]
+def _extent(context: Context, days: npt.NDArray[np.datetime64]) -> tuple[datetime, datetime]:
+    """From the first day of the first reference to the end of the last day."""
+    zone = ZoneInfo(context.settings.timezone)
+    reference = np.timedelta64(parse_duration(context.settings.analysis.reference))
+    first = (days[0] - reference).astype("datetime64[D]")
+    return day_start(first, zone), day_start(days[-1] + np.timedelta64(1, "D"), zone)
+
+
+def _topics(context: Context, frame: pd.DataFrame, bounds: Mapping[str, object]) -> npt.NDArray[np.int64]:
+    assigned = context.store.query(reads.ASSIGNED_TOPICS, bounds).to_pandas().set_index("interaction_id")["topic_id"]
     topics: npt.NDArray[np.int64] = frame["interaction_id"].map(assigned).fillna(-1).to_numpy(np.int64)
     return topics

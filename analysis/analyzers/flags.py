@@ -22,15 +22,28 @@ class Flags:
     requires = ("groundedness", "refusals")
 
     def run(self, context: Context) -> Iterator[Batch]:
-        """Judge what is new; the store's rule keeps every decision of a person."""
+        """Judge what is new; the store's rule keeps every decision of a person.
+
+        A review that a machine opened, that nobody took up and that nothing speaks for any more is closed.
+        """
         judged = context.store.query(reads.JUDGED, context.scope)
         if judged.num_rows == 0:
             return
         known = {row["interaction_id"]: row for row in context.store.query(reads.REVIEW_STATES).to_pylist()}
         threshold = load_scorer(context.settings.groundedness.scorer).score("", ()).threshold
-        reviews = (_review(row, threshold, known.get(row["interaction_id"])) for row in judged.to_pylist())
+        calls = judged.to_pylist()
+        reviews = (_review(row, threshold, known.get(row["interaction_id"])) for row in calls)
         rows = [review for review in reviews if review is not None]
-        yield Batch({"reviews": pa.Table.from_pylist(rows)} if rows else {}, rows=judged.num_rows)
+        wanted = {row["interaction_id"] for row in rows}
+        gone = [id_ for row in calls if (id_ := row["interaction_id"]) not in wanted and _untouched(known.get(id_))]
+        # Matched by the empty decision too: a person may decide while this runs.
+        closed = pa.table({"interaction_id": gone, "decided_by": pa.nulls(len(gone), pa.string())})
+        tables = {"reviews": pa.Table.from_pylist(rows)} if rows else {}
+        yield Batch(tables, delete={"reviews": closed} if gone else None, rows=judged.num_rows)
+
+
+def _untouched(known: dict[str, Any] | None) -> bool:
+    return known is not None and known["decided_by"] is None and known["assignee"] is None
 
 
 def _review(row: dict[str, Any], threshold: float, known: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -20,14 +20,14 @@ class Refusals:
     requires: tuple[str, ...] = ()
 
     def run(self, context: Context) -> Iterator[Batch]:
-        """Look at the new answers."""
+        """Look at the new answers; one that changed and refuses no longer loses its row."""
         answers = context.store.query(reads.NEW_ANSWERS, context.scope)
         if answers.num_rows == 0:
             return
         judged = {text: is_refusal(text) for text in set(answers["response"].to_pylist())}
         rows = [
             {
-                "evaluation_id": hashlib.sha256(f"{row['interaction_id']}:refusal".encode()).hexdigest()[:32],
+                "evaluation_id": _evaluation_id(row["interaction_id"]),
                 "target_kind": "interaction",
                 "target_id": row["interaction_id"],
                 "name": "refusal",
@@ -43,7 +43,13 @@ class Refusals:
             for row in answers.to_pylist()
             if judged[row["response"]]
         ]
-        yield Batch({"evaluations": pa.Table.from_pylist(rows)} if rows else {}, rows=answers.num_rows)
+        before = pa.table({"evaluation_id": [_evaluation_id(call) for call in answers["interaction_id"].to_pylist()]})
+        tables = {"evaluations": pa.Table.from_pylist(rows)} if rows else {}
+        yield Batch(tables, delete={"evaluations": before}, rows=answers.num_rows)
+
+
+def _evaluation_id(interaction_id: str) -> str:
+    return hashlib.sha256(f"{interaction_id}:refusal".encode()).hexdigest()[:32]
 
 
 def _phrase(response: str) -> str:

@@ -34,9 +34,7 @@ class Judgements:
     truncated, refused
         Whether the answer was cut off by the token limit; whether it refuses.
     repeated_tool_calls
-        Longest run of identical tool calls in the trace.
-    spike_ratio
-        Cost of the call's period over the expected, when it lies in a spike.
+        Most times that the trace makes one tool call, by name and arguments.
     """
 
     risk: float | None = None
@@ -50,7 +48,6 @@ class Judgements:
     truncated: bool = False
     refused: bool = False
     repeated_tool_calls: int = 0
-    spike_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +127,7 @@ def _looping(j: Judgements) -> Finding | None:
     if j.repeated_tool_calls < _LOOP:
         return None
     weight = min(0.35 + 0.05 * (j.repeated_tool_calls - _LOOP), 0.7)
-    return weight, f"The agent made the same tool call {j.repeated_tool_calls} times in a row."
-
-
-def _expensive(j: Judgements) -> Finding | None:
-    if j.spike_ratio is None:
-        return None
-    return 0.2, f"It belongs to a cost spike: {j.spike_ratio:.1f} times the usual for its hour."
+    return weight, f"The agent made the same tool call {j.repeated_tool_calls} times."
 
 
 _LOOP = 3
@@ -148,5 +139,4 @@ RULES: Sequence[Callable[[Judgements], Finding | None]] = (
     _truncated,
     _refused,
     _looping,
-    _expensive,
 )

@@ -265,10 +265,12 @@ class TopicModel:
         offset = self.next_id_
         self.fit(X, texts)
         if offset:
-            self._renumber(offset)
+            self.renumber(offset)
         return self
 
-    def _renumber(self, offset: int) -> None:
+    def renumber(self, offset: int) -> None:
+        """Raise the ids of all topics and sub-topics by ``offset``, where lower ones are in use elsewhere."""
+
         def moved(topic: Topic) -> Topic:
             parent = None if topic.parent_id is None else topic.parent_id + offset
             return replace(topic, topic_id=topic.topic_id + offset, parent_id=parent)

@@ -38,6 +38,10 @@ class Partition:
     centroids: FloatArray
     radii: FloatArray
 
+    def part(self, rows: IntArray) -> Partition:
+        """Return the topics at these places alone."""
+        return Partition(self.ids[rows], self.centroids[rows], self.radii[rows])
+
     def assign(self, X: FloatArray) -> tuple[IntArray, DoubleArray, DoubleArray]:
         """Give every row to its nearest centroid, if it lies within that topic's radius.
 

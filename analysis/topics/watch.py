@@ -17,8 +17,13 @@ from analysis.topics.model import TopicModel
 from analysis.topics.partition import Partition, partition_from_labels
 from analysis.topics.records import Topic, TopicEvent
 
+BoolArray = NDArray[np.bool_]
+Days = NDArray[np.datetime64]
+
 EXEMPLARS = 10
 LARGEST_SHARE = 0.5
+YOUNG = np.timedelta64(28, "D")
+"""How long a subject that emerged is no news again; a reference window that long knows it by then."""
 
 
 class TopicWatch:
@@ -31,18 +36,33 @@ class TopicWatch:
     ----------
     model, map : the fitted model and the frozen layout.
     provisional : ids of topics that no fit has confirmed yet.
+    emerged : what emerged in the last weeks as it was then, with ``emerged_days``, the day of each: a refit may
+        give the subject another id or another extent, it is no news for that.
     """
 
-    def __init__(self, model: TopicModel, topic_map: TopicMap, provisional: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        model: TopicModel,
+        topic_map: TopicMap,
+        provisional: Sequence[int] = (),
+        emerged: Partition | None = None,
+        emerged_days: Days | None = None,
+    ) -> None:
         self.model = model
         self.map = topic_map
         self.provisional = set(provisional)
+        self.emerged = model.partition_.part(np.zeros(0, np.int64)) if emerged is None else emerged
+        self.emerged_days = np.zeros(0, "datetime64[D]") if emerged_days is None else emerged_days
 
     @classmethod
-    def start(cls, X: FloatArray, texts: Sequence[str], everything: FloatArray, seed: int = 0) -> TopicWatch:
-        """Fit a model on (X, texts), and the map on all rows that are known at the time."""
+    def start(
+        cls, X: FloatArray, texts: Sequence[str], everything: FloatArray, *, first_id: int = 0, seed: int = 0
+    ) -> TopicWatch:
+        """Fit a model on (X, texts) with ids from ``first_id``, and the map on all rows known at the time."""
         topic_map = TopicMap(seed=seed).fit(everything)
-        return cls(TopicModel(seed=seed).fit(X, texts).locate(topic_map), topic_map)
+        model = TopicModel(seed=seed).fit(X, texts)
+        model.renumber(first_id)
+        return cls(model.locate(topic_map), topic_map)
 
     def look(
         self,
@@ -52,6 +72,7 @@ class TopicWatch:
         *,
         reference_groups: IntArray,
         current_groups: IntArray,
+        day: np.datetime64,
     ) -> list[tuple[Topic, tuple[int, ...]]]:
         """Find subjects that are new in ``current``; each becomes a provisional topic.
 
@@ -63,22 +84,23 @@ class TopicWatch:
             The m texts of ``current``.
         reference_groups, current_groups
             Session of every row.
+        day
+            The day of ``current``.
 
         Returns
         -------
         list
             The new topics, each with its members as row indices into ``current``.
         """
-        # What is provisional already is no news; a subject of more than half the traffic is another workload.
-        known = np.isin(self.model.assign(current)[0], list(self.provisional))
-        fresh = np.flatnonzero(~known)
+        # What emerged lately is no news; a subject of more than half the traffic is another workload.
+        fresh = np.flatnonzero(~self._known(current, day))
         if len(fresh) == 0 or len(reference) == 0:
             return []
         found = find_emerging(
             reference, current[fresh], reference_groups=reference_groups, current_groups=current_groups[fresh]
         )
         return [
-            self._adopt(current, texts, tuple(int(fresh[row]) for row in subject.members))
+            self._adopt(current, texts, tuple(int(fresh[row]) for row in subject.members), day)
             for subject in found
             if subject.share <= LARGEST_SHARE
         ]
@@ -95,15 +117,44 @@ class TopicWatch:
         return ids, membership, self.model.novelty(X), self.map.place(X)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """The model's arrays and the provisional ids; the map is stored by itself."""
-        return {**self.model.to_arrays(), "provisional": np.array(sorted(self.provisional), dtype=np.int64)}
+        """The model's arrays, the provisional ids and what emerged; the map is stored by itself."""
+        return {
+            **self.model.to_arrays(),
+            "provisional": np.array(sorted(self.provisional), dtype=np.int64),
+            "emerged_ids": self.emerged.ids,
+            "emerged_centroids": self.emerged.centroids,
+            "emerged_radii": self.emerged.radii,
+            "emerged_days": self.emerged_days,
+        }
 
     @classmethod
     def from_arrays(cls, model: Mapping[str, NDArray[Any]], topic_map: Mapping[str, NDArray[Any]]) -> TopicWatch:
         """The watch whose arrays were stored."""
-        return cls(TopicModel.from_arrays(model), TopicMap.from_arrays(topic_map), model["provisional"].tolist())
+        emerged = (
+            Partition(model["emerged_ids"], model["emerged_centroids"], model["emerged_radii"])
+            if "emerged_ids" in model
+            else None
+        )
+        return cls(
+            TopicModel.from_arrays(model),
+            TopicMap.from_arrays(topic_map),
+            model["provisional"].tolist(),
+            emerged,
+            model["emerged_days"] if emerged else None,
+        )
 
-    def _adopt(self, rows: FloatArray, texts: Sequence[str], members: tuple[int, ...]) -> tuple[Topic, tuple[int, ...]]:
+    def _known(self, rows: FloatArray, day: np.datetime64) -> BoolArray:
+        """Return which rows (n,) belong to a subject that emerged lately, whatever became of it in a refit."""
+        young = day - self.emerged_days < YOUNG
+        ids = self.model.assign(rows)[0]
+        now = np.isin(ids, [*self.provisional, *self.emerged.ids[young]])
+        gone = young & ~np.isin(self.emerged.ids, self.model.partition_.ids)
+        then, _, _ = self.emerged.part(np.flatnonzero(gone)).assign(rows)
+        return np.asarray(now | (then >= 0))
+
+    def _adopt(
+        self, rows: FloatArray, texts: Sequence[str], members: tuple[int, ...], day: np.datetime64
+    ) -> tuple[Topic, tuple[int, ...]]:
         model, index = self.model, np.array(members)
         name = name_topics([[texts[row] for row in members]])[0]
         taken = {topic.label for topic in model.topics_}
@@ -127,6 +178,9 @@ class TopicWatch:
         model.centroids_, model.radii_ = model.partition_.centroids, model.partition_.radii
         model.topics_ = (*model.topics_, topic)
         self.provisional.add(topic_id)
+        young = day - self.emerged_days < YOUNG
+        self.emerged = _joined(self.emerged.part(np.flatnonzero(young)), fitted)
+        self.emerged_days = np.append(self.emerged_days[young], day)
         return topic, members
 
 

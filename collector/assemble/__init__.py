@@ -13,6 +13,7 @@ import orjson
 
 from collector.assemble.calls import Call, find_calls
 from collector.assemble.context import join_context, next_calls
+from collector.assemble.echoes import add_echoes
 from collector.assemble.judgements import Targets, change_rows, sent_feedback, told_judgements
 from collector.assemble.rows import Row, document_rows, interaction_row, span_row
 from collector.assemble.tools import tool_rows
@@ -94,6 +95,7 @@ def _bytes(record: Record) -> bytes:
 
 def _add_trace(result: Assembled, tree: Tree, calls: list[Call]) -> None:
     generating = [call for call in calls if call.generates and call.duplicate_of is None]
+    add_echoes(tree, generating)
     _add_templates(tree, generating)
     given = join_context(tree, generating)
     turns = turn_ids(calls)

@@ -211,6 +211,15 @@ def _fill_from_twin(facts: Facts, twin: Facts) -> None:
     _fill(facts, {key: value for key, value in twin.items() if key not in _NOT_FILLED})
     if "response_id" in twin:
         facts.setdefault("response_id", twin["response_id"])
+    _add_tool_ids(facts, twin)
+
+
+def _add_tool_ids(facts: Facts, twin: Facts) -> None:
+    """Take over the ids of tool calls where a twin names the same tools and knows more of them."""
+    mine, its = facts.get("tool_calls", []), twin.get("tool_calls", [])
+    if mine and [call.get("name") for call in mine] == [call.get("name") for call in its]:
+        pairs = zip(mine, its, strict=True)
+        facts["tool_calls"] = [{**call, "id": call.get("id") or other.get("id")} for call, other in pairs]
 
 
 def _nearest_below(calls: list[Call]) -> list[tuple[Call, list[Call]]]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import orjson
 
 from collector.assemble.calls import Call
+from collector.assemble.echoes import passed_documents, with_ids
 from collector.assemble.tree import Tree
 from collector.records import Document, Record
 from undertow import semconv as names
@@ -54,8 +55,10 @@ def join_context(tree: Tree, calls: Sequence[Call]) -> dict[str, list[Joined]]:
     """
     given: dict[str, list[Joined]] = defaultdict(list)
     if calls:
-        for retrieval in _retrievals(tree):
-            for call, joined in _assigned(tree, retrieval, calls):
+        passed = passed_documents(tree)
+        # Where no retriever was traced, the first step that was handed documents stands for it.
+        for retrieval in _retrievals(tree) or passed[:1]:
+            for call, joined in _assigned(tree, retrieval, calls, passed):
                 given[call.id].append(joined)
     return {call_id: _reranked(found) for call_id, found in given.items()}
 
@@ -80,12 +83,14 @@ def _retrievals(tree: Tree) -> list[Record]:
     return sorted(outermost, key=lambda span: (span["start_ns"], span["record_id"]))
 
 
-def _assigned(tree: Tree, retrieval: Record, calls: Sequence[Call]) -> list[tuple[Call, Joined]]:
+def _assigned(
+    tree: Tree, retrieval: Record, calls: Sequence[Call], passed: Sequence[Record]
+) -> list[tuple[Call, Joined]]:
     """Give each document to the nearest call that holds it, and the rest to the call that holds most."""
     nearest = next_calls(tree, retrieval, calls)
     if not nearest:
         return []
-    documents = retrieval["facts"]["documents"]
+    documents = with_ids(retrieval["facts"]["documents"], passed)
     holders = [next((call for call in nearest if _holds(call, document)), None) for document in documents]
     # Of calls that hold equally many, max() takes the first, which is the nearest.
     main = max(nearest, key=lambda call: sum(holder is call for holder in holders))

@@ -38,7 +38,7 @@ class Targets:
         """Return kind and id of what is judged, or None while no such call is known.
 
         The span itself, else the call with the response id, else the call nearest below the span, else the
-        next call of the trace after it.
+        call that the span stands below, else the next call of the trace after it, else the answer of what is above.
         """
         call = self._by_id.get(f"{trace_id}:{span_id}")
         call = call or self._answering(trace_id, response_id, time_ns)
@@ -59,12 +59,26 @@ class Targets:
         span = tree.spans.get(span_id or "")
         below = [call for call in calls if span_id is None or tree.is_below(call.span_id, span_id)]
         if below:
-            # The user saw what the topmost of them said last.
-            return min(below, key=lambda call: (len(tree.path(call.span_id)), -call.record["start_ns"], call.id))
+            return _seen(tree, below)
         if span is None:
             return None
+        above = [self._by_id.get(ancestor["record_id"]) for ancestor in tree.ancestors(str(span_id))]
         after = [call for call in calls if call.record["start_ns"] >= span["start_ns"]]
-        return after[0] if after else calls[-1]
+        found = next((call for call in above if call is not None and call.generates), None)
+        return found or (after[0] if after else self._answer_above(tree, str(span_id), calls))
+
+    def _answer_above(self, tree: Tree, span_id: str, calls: list[Call]) -> Call:
+        """Return what was answered below the nearest ancestor that has any call below it."""
+        for ancestor in tree.ancestors(span_id):
+            below = [call for call in calls if tree.is_below(call.span_id, str(ancestor["span_id"]))]
+            if below:
+                return _seen(tree, below)
+        return calls[-1]
+
+
+def _seen(tree: Tree, calls: list[Call]) -> Call:
+    """Return the call whose answer the user saw: what the topmost of them said last."""
+    return min(calls, key=lambda call: (len(tree.path(call.span_id)), -call.record["start_ns"], call.id))
 
 
 def told_judgements(records: Sequence[Record], targets: Targets) -> tuple[list[Row], list[Row]]:

@@ -21,12 +21,14 @@ class Reading(NamedTuple):
     facts : what was said, in canonical names.
     used : attribute keys that ``facts`` carries; all others are kept with the span as they are.
     used_events : names of span events that ``facts`` carries.
+    failure : what went wrong, perhaps empty, where attributes say that the span failed; None where none does.
     """
 
     operation: str | None
     facts: Facts
     used: set[str]
     used_events: frozenset[str] = frozenset()
+    failure: str | None = None
 
 
 class Dialect(Protocol):

@@ -329,3 +329,27 @@ def embedded_texts(value: Any) -> list[str]:
     if isinstance(found, dict):
         found = _first(found, "input", "inputs", "texts", "text", "documents", "content", "query")
     return [item for item in as_list(found) if isinstance(item, str) and item]
+
+
+# --- What a step passes on ---------------------------------------------------------------------------
+
+
+def read_echo(facts: Facts, value: Any) -> None:
+    """Read a model's answer that LangChain handed from one step to the next, unless the facts hold one.
+
+    It tells what the span of the model may leave out: response id and model, finish reason, reasoning tokens.
+    """
+    if "response_model" in facts or "response_id" in facts or not _may_echo(value):
+        return
+    found = structured(value)
+    if isinstance(found, dict) and isinstance(found.get("messages"), list) and found["messages"]:
+        found = found["messages"][-1]
+    if isinstance(found, dict):
+        message = as_dict(found.get("kwargs")) if "lc" in found else found
+        if message.get("type") in ("ai", "AIMessage", "AIMessageChunk") and as_dict(message.get("response_metadata")):
+            _read_message(facts, found)
+
+
+def _may_echo(value: Any) -> bool:
+    """Tell whether it is worth parsing."""
+    return '"response_metadata"' in value if isinstance(value, str) else isinstance(value, dict)

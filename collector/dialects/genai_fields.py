@@ -33,6 +33,11 @@ def put(facts: Facts, field: str, value: Any) -> None:
         facts[field] = value  # type: ignore[literal-required]  # the table of fields is data
 
 
+def _known(name: str | None) -> str | None:
+    """Return a name unless it is the word that frameworks put where they do not know it."""
+    return None if name is not None and name.lower() == "unknown" else name
+
+
 def read_identity(bag: Bag, facts: Facts) -> None:
     """Read who is talking: session, user, agent."""
     put(facts, "session_id", as_name(bag.take(*names.SESSION_IDS)))
@@ -42,8 +47,8 @@ def read_identity(bag: Bag, facts: Facts) -> None:
 
 def read_model(bag: Bag, facts: Facts) -> None:
     """Read provider, models, usage, parameters, how the call went."""
-    put(facts, "provider", provider_name(bag.take(*names.PROVIDER_NAMES)))
-    put(facts, "request_model", as_name(bag.take(names.REQUEST_MODEL)))
+    put(facts, "provider", _known(provider_name(bag.take(*names.PROVIDER_NAMES))))
+    put(facts, "request_model", _known(as_name(bag.take(names.REQUEST_MODEL))))
     put(facts, "response_model", as_name(bag.take(names.RESPONSE_MODEL)))
     put(facts, "response_id", as_name(bag.take(names.RESPONSE_ID)))
     put(facts, "finish_reason", finish_reason(bag.take(*names.FINISH_REASON_KEYS)))
@@ -93,7 +98,7 @@ def read_retrieval(bag: Bag, facts: Facts) -> None:
 def read_tool(bag: Bag, facts: Facts) -> None:
     """Read one execution of a tool."""
     put(facts, "tool_name", as_name(bag.take(names.TOOL_NAME)))
-    put(facts, "tool_call_id", as_name(bag.take(names.TOOL_CALL_ID)))
+    put(facts, "tool_call_id", _known(as_name(bag.take(names.TOOL_CALL_ID))))
     put(facts, "tool_arguments", structured(bag.take(*names.TOOL_ARGUMENTS)))
     put(facts, "tool_result", structured(bag.take(*names.TOOL_RESULTS)))
 
@@ -137,7 +142,7 @@ def _document(value: Any) -> Document | None:
             item = {**item, **inner}
     metadata = as_dict(item.get("metadata") or item.get("meta"))
     document: Document = {
-        "document_id": as_name(_first(item, "id", "document_id", "doc_id", "uid")),
+        "document_id": as_name(_first(item, "id", "document_id", "doc_id", "uid", "id_", "node_id")),
         "content": as_text(_first(item, "content", "page_content", "text")),
         "relevance": as_float(_first(item, "score", "relevance", "relevance_score", "similarity")),
         "metadata": metadata or None,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from collector.dialects.base import Bag, Reading
 from collector.dialects.exchange import (
     called_with,
     embedded_texts,
+    read_echo,
     read_found,
     read_options,
     read_query,
@@ -36,6 +38,7 @@ _OPERATIONS = {
     "tool": names.EXECUTE_TOOL,
     "agent": names.INVOKE_AGENT,
 }
+_DEFAULTS = {"temperature": 1, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0}
 _DATED = re.compile(r"(.+?)-(?:20\d{2}-\d{2}-\d{2}|20\d{6})")
 
 
@@ -57,23 +60,33 @@ class Langfuse:
         if operation is not None:
             bag.used.add(_KIND)
             _READERS[kind](bag, facts, span)
+        else:
+            read_echo(facts, span.attributes.get(_INPUT))
+            read_echo(facts, span.attributes.get(_OUTPUT))
         read_identity(bag, facts)
         _read_session(bag, facts)
-        return Reading(operation, facts, bag.used)
+        return Reading(operation, facts, bag.used, failure=_failure(span))
 
     def read_log(self, log: RawLog, event_name: str) -> Reading | None:
         """Langfuse sends nothing in logs."""
         return None
 
 
+def _failure(span: RawSpan) -> str | None:
+    """Return what went wrong; older releases set the level and leave the status of the span alone."""
+    if str(span.attributes.get(_PREFIX + "level")).upper() != "ERROR":
+        return None
+    return as_name(span.attributes.get(_PREFIX + "status_message")) or ""
+
+
 def _read_session(bag: Bag, facts: Facts) -> None:
     """Read session and user from the metadata that LangChain's callbacks leave, unless they are known."""
-    for field, keys in (
-        ("session_id", ("langfuse.session.id", _METADATA + "langfuse_session_id", _METADATA + "thread_id")),
-        ("user_id", ("langfuse.user.id", _METADATA + "langfuse_user_id")),
-    ):
-        if field not in facts:
-            put(facts, field, as_name(structured(bag.take(*keys))))
+    if "session_id" not in facts:
+        told = bag.take("langfuse.session.id")
+        put(facts, "session_id", as_name(told) or as_name(_metadata(bag, "langfuse_session_id", "thread_id")))
+    if "user_id" not in facts:
+        told = bag.take("langfuse.user.id")
+        put(facts, "user_id", as_name(told) or as_name(_metadata(bag, "langfuse_user_id")))
 
 
 def _read_generation(bag: Bag, facts: Facts, span: RawSpan) -> None:
@@ -81,7 +94,7 @@ def _read_generation(bag: Bag, facts: Facts, span: RawSpan) -> None:
     read_response(facts, bag.take(_OUTPUT), bare_text=True)
     _read_model(bag, facts)
     if "finish_reason" not in facts:
-        put(facts, "finish_reason", finish_reason(bag.take(_METADATA + "finish_reason")))
+        put(facts, "finish_reason", finish_reason(_metadata(bag, "finish_reason")))
     put(facts, "prompt_name", as_name(bag.take(_PREFIX + "prompt.name")))
     put(facts, "prompt_version", as_name(bag.take(_PREFIX + "prompt.version")))
     _read_first_token(bag, facts, span)
@@ -93,9 +106,9 @@ def _read_model(bag: Bag, facts: Facts) -> None:
     One attribute names the model: the asked one at first, later the one that answered. A dated name beside an
     answer is the latter's; the asked one is then what LangChain says, else the name without its date.
     """
-    put(facts, "provider", provider_name(bag.take(_METADATA + "ls_provider")))
-    read_options(facts, as_dict(bag.take(_PREFIX + "model.parameters")))
-    model, asked = as_name(bag.take(_MODEL)), as_name(bag.take(_METADATA + "ls_model_name"))
+    put(facts, "provider", provider_name(_metadata(bag, "ls_provider")))
+    read_options(facts, {"config": _parameters(as_dict(bag.take(_PREFIX + "model.parameters")))})
+    model, asked = as_name(bag.take(_MODEL)), as_name(_metadata(bag, "ls_model_name"))
     usage = as_dict(bag.take(_PREFIX + "usage_details"))
     dated = _DATED.fullmatch(model or "") if usage or "response" in facts or "tool_calls" in facts else None
     if dated or (asked and model != asked):
@@ -106,6 +119,18 @@ def _read_model(bag: Bag, facts: Facts) -> None:
     read_usage(facts, usage, cached_apart=facts.get("provider") == "anthropic" and "total" not in usage)
     costs = {key: as_float(value) or 0.0 for key, value in as_dict(bag.take(_PREFIX + "cost_details")).items()}
     put(facts, "reported_cost_usd", costs.get("total") or sum(costs.values()) or None)
+
+
+def _metadata(bag: Bag, *keys: str) -> Any:
+    """Return an item of the metadata, of which some releases write strings as JSON."""
+    return structured(bag.take(*[_METADATA + key for key in keys]))
+
+
+def _parameters(told: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters without the defaults that the wrapper of OpenAI's SDK writes down for what nobody set."""
+    if not _DEFAULTS.keys() - {"temperature"} <= told.keys():
+        return told
+    return {key: value for key, value in told.items() if key not in _DEFAULTS or value != _DEFAULTS[key]}
 
 
 def _read_first_token(bag: Bag, facts: Facts, span: RawSpan) -> None:
@@ -137,6 +162,7 @@ def _read_retriever(bag: Bag, facts: Facts, span: RawSpan) -> None:
 
 def _read_tool(bag: Bag, facts: Facts, span: RawSpan) -> None:
     put(facts, "tool_name", as_name(span.name))
+    put(facts, "tool_call_id", as_name(_metadata(bag, "tool_call_id")))
     put(facts, "tool_arguments", called_with(bag.take(_INPUT)))
     read_tool_answer(facts, bag.take(_OUTPUT))
 

@@ -100,7 +100,9 @@ def _read_names(bag: Bag, facts: Facts) -> None:
     put(facts, "provider", None if provider in _FRAMEWORKS else provider)
     put(facts, "request_model", facts.get("request_model") or as_name(bag.take(_METADATA + "ls_model_name")))
     if "streaming" not in facts:
-        put(facts, "streaming", as_bool(bag.take("langsmith.request.streaming")))
+        told = bag.take("langsmith.request.streaming")
+        # LangChain also says that a streamed call is none: only its True is worth anything.
+        put(facts, "streaming", as_bool(bag.take(_METADATA + "stream")) or as_bool(told))
     # Several finish reasons are joined by commas.
     if "finish_reason" in facts:
         put(facts, "finish_reason", finish_reason(facts["finish_reason"].partition(",")[0]))
@@ -111,7 +113,7 @@ def _read_names(bag: Bag, facts: Facts) -> None:
 def _read_details(bag: Bag, facts: Facts) -> None:
     inside = as_dict(bag.take("gen_ai.usage.input_token_details"))
     outside = as_dict(bag.take("gen_ai.usage.output_token_details"))
-    whole = as_dict(bag.take("langsmith.usage_metadata"))
+    whole = as_dict(bag.take("langsmith.usage_metadata", _METADATA + "usage_metadata"))
     read_usage(facts, {"input_token_details": inside, "output_token_details": outside})
     read_usage(facts, whole)
 
@@ -137,7 +139,8 @@ def _read_retriever(bag: Bag, facts: Facts, span: RawSpan) -> None:
 
 
 def _read_tool(bag: Bag, facts: Facts, span: RawSpan) -> None:
-    put(facts, "tool_name", as_name(span.name))
+    put(facts, "tool_name", as_name(bag.take(names.TOOL_NAME)) or as_name(span.name))
+    put(facts, "tool_call_id", as_name(bag.take(names.TOOL_CALL_ID)))
     given = called_with(bag.take(names.OLD_PROMPT))
     if isinstance(given, dict) and given.keys() == {"input"}:
         given = structured(given["input"])

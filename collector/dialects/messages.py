@@ -201,6 +201,8 @@ def _tool_message(content: str | None, call_id: Any) -> Message:
 
 def _result(part: dict[str, Any]) -> str | None:
     value = next((part[key] for key in ("response", "result", "output", "content") if part.get(key) is not None), None)
+    if isinstance(value, dict) and value.keys() == {"type", "value"}:
+        value = value["value"]  # The AI SDK says whether it is text or JSON.
     if isinstance(value, list) and value and _are_parts(value):
         return "\n".join(filter(None, (i if isinstance(i, str) else _part_text(i, _kind(i)) for i in value))) or None
     return as_text(value)

@@ -11,6 +11,7 @@ from collector.dialects.base import Bag, Reading
 from collector.dialects.exchange import (
     called_with,
     embedded_texts,
+    read_echo,
     read_found,
     read_options,
     read_query,
@@ -60,6 +61,9 @@ class Mlflow:
         if operation is not None:
             bag.used.add(_KIND)
             _READERS[kind](bag, facts, span)
+        else:
+            read_echo(facts, span.attributes.get(_INPUT))
+            read_echo(facts, span.attributes.get(_OUTPUT))
         put(facts, "session_id", _name(bag, *names.SESSION_IDS, "mlflow.trace.session"))
         put(facts, "user_id", _name(bag, *names.USER_IDS, "mlflow.trace.user"))
         return Reading(operation, facts, bag.used)

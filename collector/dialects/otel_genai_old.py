@@ -15,6 +15,13 @@ from undertow import semconv as names
 _REQUEST_TYPE = "llm.request.type"
 _MARKS = (_REQUEST_TYPE, "gen_ai.system", names.REQUEST_MODEL, "gen_ai.prompt.0.content", names.OLD_PROMPT)
 
+_LOG_EVENTS = {
+    names.OLD_PROMPT: "gen_ai.user.message",
+    names.PROMPT_EVENT: "gen_ai.user.message",
+    names.COMPLETION_EVENT: names.CHOICE_EVENT,
+}
+"""Log records that are the event of one message under another name."""
+
 
 class OtelGenaiOld:
     """Spans that name a model or a tool of GenAI, but no operation."""
@@ -42,6 +49,7 @@ class OtelGenaiOld:
 
     def read_log(self, log: RawLog, event_name: str) -> Reading | None:
         """Read the event of one message or of one choice."""
+        event_name = _LOG_EVENTS.get(event_name, event_name)
         if event_name not in names.MESSAGE_EVENTS and event_name != names.CHOICE_EVENT:
             return None
         facts: Facts = {"fragment": True}
@@ -85,6 +93,31 @@ def read_content(bag: Bag, events: list[RawEvent], facts: Facts) -> set[str]:
         if field not in facts:
             put(facts, field, value)
     return used
+
+
+def read_message_events(events: list[tuple[str, dict[str, Any]]]) -> Facts:
+    """Return the conversation that events of one message or one choice each, in order, come to.
+
+    Parameters
+    ----------
+    events : name and body; a body without a known name counts as the message of its role.
+    """
+    messages: list[Message] = []
+    said: Facts = {}
+    for name, body in events:
+        piece: Facts = {}
+        if name in names.MESSAGE_EVENTS or name == names.CHOICE_EVENT:
+            _read_message_event(name, body, piece)
+        elif body.get("role"):
+            add_input(piece, read_messages([body]))
+        messages += piece.pop("input_messages", [])
+        calls = [*said.get("tool_calls", []), *piece.get("tool_calls", [])]
+        said = {**piece, **said}
+        put(said, "tool_calls", calls)
+    if not said.keys() & {"response", "tool_calls"} and messages and messages[-1]["role"] == "assistant":
+        add_output(said, [messages.pop()])
+    add_input(said, messages)
+    return said
 
 
 def _read_numbered(bag: Bag, facts: Facts) -> None:

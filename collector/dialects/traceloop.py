@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from collector.dialects.base import Bag, Reading
-from collector.dialects.exchange import called_with, embedded_texts, read_found, read_query, read_tool_answer
+from collector.dialects.exchange import called_with, embedded_texts, read_echo, read_found, read_query, read_tool_answer
 from collector.dialects.genai_fields import put, read_documents
 from collector.dialects.otel_genai import OtelGenai
-from collector.dialects.usage import read_usage
 from collector.dialects.values import as_dict, as_name, as_text, provider_name, structured
 from collector.raw import RawLog, RawSpan
 from collector.records import Document, Facts
@@ -64,11 +63,14 @@ def completed(span: RawSpan, operation: str | None, read: Reading) -> Reading:
         _read_retrieval(bag, facts)
     elif operation == names.EXECUTE_TOOL:
         _read_tool(bag, facts)
-    elif operation == names.EMBEDDINGS and "input_messages" not in facts:
-        put(facts, "embedding_inputs", embedded_texts(bag.take(*_INPUTS)))
-    elif operation == names.INVOKE_AGENT and "agent_name" not in facts:
-        put(facts, "agent_name", as_name(bag.take(_ENTITY)))
-    elif operation is None:
+    elif operation == names.EMBEDDINGS:
+        if "input_messages" not in facts:
+            put(facts, "embedding_inputs", embedded_texts(bag.take(*_INPUTS)))
+        # The vectors are not kept: they are large, and of another model than ours.
+        bag.take(*_OUTPUTS)
+    elif operation not in names.MODEL_CALLS:
+        if operation == names.INVOKE_AGENT and "agent_name" not in facts:
+            put(facts, "agent_name", as_name(bag.take(_ENTITY)))
         _read_passed(span.attributes, facts)
     if operation is not None:
         bag.take(KIND)
@@ -151,8 +153,7 @@ def _read_passed(attributes: dict[str, Any], facts: Facts) -> None:
         passed = as_dict(text).get(field)
         if "documents" not in facts:
             put(facts, "documents", _documents(passed))
-        if "response_id" not in facts:
-            _read_answer(facts, passed)
+        read_echo(facts, passed)
 
 
 def _documents(passed: Any) -> list[Document]:
@@ -165,15 +166,3 @@ def _documents(passed: Any) -> list[Document]:
 def _is_dump(item: Any, name: str) -> bool:
     kind = item.get("id") if isinstance(item, dict) and "lc" in item else None
     return isinstance(kind, list) and bool(kind) and str(kind[-1]).startswith(name)
-
-
-def _read_answer(facts: Facts, passed: Any) -> None:
-    if not _is_dump(passed, "AIMessage"):
-        return
-    message = as_dict(passed.get("kwargs"))
-    told = as_dict(message.get("response_metadata"))
-    response_id = as_name(told.get("id"))
-    if response_id is not None:
-        facts["response_id"] = response_id
-        read_usage(facts, message.get("usage_metadata"))
-        read_usage(facts, told.get("token_usage"))

@@ -16,6 +16,8 @@ from undertow import semconv as names
 _GENAI = OtelGenaiOld()
 _REQUEST_TYPE = "llm.request.type"
 _OUTPUT = "traceloop.entity.output"
+_EMBEDDER = "embedding.model_name"
+_EMPTY = '""'
 _RESULTS = {"db.query.result": "db.query.result.", "db.search.result": "db.search.result."}
 """Events of vector databases, one for each document that was found, and the prefix of their attributes."""
 
@@ -43,7 +45,8 @@ class TraceloopOld:
         operation = _operation_of(span, read.operation)
         used_events = set(read.used_events)
         if operation in names.MODEL_CALLS:
-            _read_more_usage(span, facts, read.used)
+            _read_more(span, facts, read.used)
+            _drop_empty(facts)
         elif operation == names.RETRIEVAL:
             put(facts, "rerank", _reranks(span) or None)
             put(facts, "documents", _found(span.events))
@@ -61,6 +64,8 @@ def _operation_of(span: RawSpan, said: str | None) -> str | None:
         # The chats of some providers call themselves completions.
         wrong = said == names.TEXT_COMPLETION and span.name.endswith((".chat", ".converse"))
         return names.CHAT if wrong else said
+    if _EMBEDDER in span.attributes:
+        return names.EMBEDDINGS
     kind = _OPERATIONS.get(str(span.attributes.get(KIND)).lower())
     if kind == names.EXECUTE_TOOL or "tool.name" in span.attributes:
         return names.EXECUTE_TOOL
@@ -85,11 +90,24 @@ def _reranks(span: RawSpan) -> bool:
     return any(word in words for word in _RERANKERS)
 
 
-def _read_more_usage(span: RawSpan, facts: Facts, used: set[str]) -> None:
+def _read_more(span: RawSpan, facts: Facts, used: set[str]) -> None:
     bag = Bag(span.attributes)
     if "reasoning_tokens" not in facts:
         put(facts, "reasoning_tokens", as_count(bag.take("llm.usage.reasoning_tokens")))
+    if "request_model" not in facts:
+        put(facts, "request_model", as_name(bag.take(_EMBEDDER)))
     used |= bag.used
+
+
+def _drop_empty(facts: Facts) -> None:
+    """Drop content that is nothing but the JSON of an empty string, which stands beside tool calls."""
+    if facts.get("response") == _EMPTY:
+        del facts["response"]
+    if any(message.get("content") == _EMPTY for message in facts.get("input_messages", ())):
+        facts["input_messages"] = [
+            {**message, "content": None} if message.get("content") == _EMPTY else message
+            for message in facts["input_messages"]
+        ]
 
 
 def _found(events: list[RawEvent]) -> list[Document]:

@@ -85,7 +85,11 @@ def read_usage(facts: Facts, value: Any, *, cached_apart: bool = False) -> None:
     reasoning = _either(_first(usage, _REASONING), _first(outside, ("reasoning_tokens", "reasoning")))
     extra_given = _apart(usage, _APART_INPUT, (*_CACHE_READ, *_CACHE_WRITE))
     extra_produced = _apart(usage, _APART_OUTPUT, _REASONING)
-    if _are_apart(usage, given, produced, total, extra_given, extra_produced, cached_apart):
+    whole = (given or 0) + (produced or 0)
+    apart = _told_by_total(total, whole, extra_given + extra_produced)
+    if apart is None:
+        apart = cached_apart or _is_split(usage) or (given or 0) < extra_given
+    if apart:
         given = None if given is None else given + extra_given
         produced = None if produced is None else produced + extra_produced
     counts = {
@@ -122,17 +126,12 @@ def _apart(usage: dict[str, Any], prefix: str, names: Iterable[str]) -> int:
     return sum(parts) if parts else sum(count for count in named if count is not None)
 
 
-def _are_apart(
-    usage: dict[str, Any],
-    given: int | None,
-    produced: int | None,
-    total: int | None,
-    extra_given: int,
-    extra_produced: int,
-    cached_apart: bool,
-) -> bool:
-    whole = (given or 0) + (produced or 0)
-    if total is not None and whole and total in (whole, whole + extra_given + extra_produced):
-        return total != whole
-    split = any(key.startswith((_APART_INPUT, _APART_OUTPUT)) for key in _CACHE_READ + _REASONING if key in usage)
-    return split or cached_apart or (given or 0) < extra_given
+def _told_by_total(total: int | None, whole: int, extra: int) -> bool | None:
+    """Tell whether parts count beside input and output, or None where no total says so."""
+    if not total or total not in (whole, whole + extra):
+        return None
+    return total != whole
+
+
+def _is_split(usage: dict[str, Any]) -> bool:
+    return any(key in usage for key in _CACHE_READ + _REASONING if key.startswith((_APART_INPUT, _APART_OUTPUT)))

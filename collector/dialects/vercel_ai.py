@@ -33,7 +33,13 @@ _OPERATION_ID = "ai.operationId"
 _FIRST_CHUNK_EVENT = "ai.stream.firstChunk"
 _FIRST_CHUNK = ("ai.response.msToFirstChunk", "ai.stream.msToFirstChunk")
 _STREAM_EVENTS = frozenset({_FIRST_CHUNK_EVENT, "ai.stream.finish"})
-_CARRIED = ("operation.name", "resource.name", "ai.usage.totalTokens", "ai.response.timestamp", "ai.stream.msToFirstChunk")
+_CARRIED = (
+    "operation.name",
+    "resource.name",
+    "ai.usage.totalTokens",
+    "ai.response.timestamp",
+    "ai.stream.msToFirstChunk",
+)
 _BESIDE_GENAI = (
     "ai.usage.",
     "ai.settings.",
@@ -46,8 +52,8 @@ _BESIDE_GENAI = (
     "ai.schema",
     "ai.prompt.",
 )
-_SPLIT = {"google": {"vertex": "gcp.vertex_ai"}}
 _PROVIDERS = {
+    "google.vertex": "gcp.vertex_ai",
     "google": "gcp.gemini",
     "google-vertex": "gcp.vertex_ai",
     "vertex": "gcp.vertex_ai",
@@ -74,7 +80,16 @@ _SETTINGS = {
     "seed": "seed",
 }
 _HOLDERS = ("ai.telemetry.metadata.", "ai.settings.context.")
-_SESSIONS = ("sessionId", "session_id", "session.id", "conversationId", "conversation_id", "threadId", "thread_id", "chatId")
+_SESSIONS = (
+    "sessionId",
+    "session_id",
+    "session.id",
+    "conversationId",
+    "conversation_id",
+    "threadId",
+    "thread_id",
+    "chatId",
+)
 _USERS = ("userId", "user_id", "user.id")
 
 
@@ -159,9 +174,8 @@ def _provider(name: str | None) -> str | None:
     """Return the provider in ``openai.chat``, ``google.vertex.chat`` or ``amazon-bedrock``."""
     if name is None:
         return None
-    first, _, rest = name.lower().partition(".")
-    second = rest.partition(".")[0]
-    return _SPLIT.get(first, {}).get(second) or _PROVIDERS.get(first) or provider_name(first)
+    words = name.lower().split(".")
+    return _PROVIDERS.get(".".join(words[:2])) or _PROVIDERS.get(words[0]) or provider_name(words[0])
 
 
 def _read_usage(bag: Bag, facts: Facts) -> None:
@@ -197,13 +211,18 @@ def _read_answer(bag: Bag, facts: Facts) -> None:
 def _read_first_chunk(span: RawSpan, bag: Bag, facts: Facts) -> None:
     told = as_float(bag.take(*_FIRST_CHUNK))
     if told is None:
-        told = next((as_float(e.attributes.get(_FIRST_CHUNK[0])) for e in span.events if e.name == _FIRST_CHUNK_EVENT), None)
+        told = next(
+            (as_float(e.attributes.get(_FIRST_CHUNK[0])) for e in span.events if e.name == _FIRST_CHUNK_EVENT), None
+        )
     put(facts, "ttft_ms", told)
 
 
 def _read_embedding(bag: Bag, facts: Facts) -> None:
     put(facts, "input_tokens", as_count(bag.take("ai.usage.tokens")))
     _read_names(bag, facts)
+    if "input_tokens" in facts:
+        # The SDK names one model; where it answered, it is the answering one.
+        put(facts, "response_model", facts.get("response_model") or facts.get("request_model"))
     _read_values(bag, facts)
 
 

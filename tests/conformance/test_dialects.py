@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from collector.dialects import DIALECTS
 from collector.dialects.base import Dialect
 from collector.records import Facts
-from tests.telemetry_factory import raw_log, raw_span
+from tests.telemetry_factory import example_span, raw_log, raw_span
 from undertow import semconv
 
 EXAMPLES = Path(__file__).parents[1] / "testdata" / "dialects"
@@ -71,7 +71,7 @@ def test_a_span_without_attributes_is_claimed_by_the_last_only(dialect: Dialect)
 @members
 def test_reading_twice_gives_the_same_and_changes_nothing(dialect: Dialect) -> None:
     for example in spans_of(dialect):
-        span = raw_span(example["attributes"], example.get("events"))
+        span = example_span(example)
         before = copy.deepcopy(span)
         assert dialect.read_span(span) == dialect.read_span(span)
         assert span == before
@@ -81,13 +81,14 @@ def test_reading_twice_gives_the_same_and_changes_nothing(dialect: Dialect) -> N
 def test_unknown_keys_are_left_to_the_residue(dialect: Dialect) -> None:
     for example in spans_of(dialect):
         attributes = {**example["attributes"], "my.own.key": "x", "gen_ai.not.yet.known": 1}
-        assert not {"my.own.key", "gen_ai.not.yet.known"} & dialect.read_span(raw_span(attributes)).used
+        span = example_span({**example, "attributes": attributes})
+        assert not {"my.own.key", "gen_ai.not.yet.known"} & dialect.read_span(span).used
 
 
 @members
 def test_facts_have_canonical_names_and_are_json(dialect: Dialect) -> None:
     for example in spans_of(dialect):
-        reading = dialect.read_span(raw_span(example["attributes"], example.get("events")))
+        reading = dialect.read_span(example_span(example))
         assert reading.facts.keys() <= Facts.__annotations__.keys()
         assert reading.operation in OPERATIONS
         assert json.loads(json.dumps(reading.facts)) == reading.facts

@@ -199,6 +199,40 @@ def test_a_full_disk_refuses_and_later_appends_work_again(
     again.close()
 
 
+def test_failures_in_a_row_promise_nothing_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = opened(tmp_path)
+    (end,) = append(journal, b"kept")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", full_disk)
+        for _ in range(2):
+            with pytest.raises(NotDurableError):
+                journal.append(b"lost", 1).result(TIMEOUT_S)
+            journal.release(end)
+            assert journal.durable == end
+            assert not journal.wait(end, 0.01)
+    journal.close()
+    again = opened(tmp_path)
+    assert again.durable <= end
+    again.release(end)
+    (later,) = append(again, b"after")
+    assert later > end
+    assert payloads(again, end) == [b"after"]
+    again.close()
+
+
+def test_positions_that_were_loaded_are_not_given_out_again_when_the_disk_loses_their_frames(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    ends = append(journal, b"one", b"two")
+    journal.close()
+    os.truncate(only_segment(tmp_path), SEGMENT_HEADER + ends[0])
+    again = opened(tmp_path)
+    again.release(ends[1])
+    assert again.durable == ends[1]
+    assert append(again, b"three")[0] > ends[1]
+    assert payloads(again, ends[1]) == [b"three"]
+    again.close()
+
+
 def test_a_write_that_stops_half_way_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = opened(tmp_path)
     append(journal, b"kept")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +17,16 @@ import pytest
 
 from collector.assemble import assemble, response_ids, span_rows
 from collector.intake import Intake
-from collector.journal import Journal
+from collector.journal import SEGMENT_HEADER, Journal
 from collector.loader import Loader
 from collector.normalise import normalise_logs, normalise_traces
 from collector.records import Assembled, Record
+from collector.server import Collector
 from collector.telemetry import Telemetry
-from tests.integration.running import new_trace, trace_request
-from undertow.errors import StoreError
+from tests.integration.running import free_port, new_trace, trace_request
+from tests.telemetry_factory import TRACE, chat, spans_body
+from undertow.config import load_settings
+from undertow.errors import NotDurableError, StoreError
 from undertow.store.embedded import EmbeddedStore
 
 WAIT_S = 10
@@ -28,6 +34,8 @@ WAIT_S = 10
 
 class Gate(EmbeddedStore):
     """A store whose commits can be held, or made to fail."""
+
+    error: Exception = StoreError("the store is away")
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -40,7 +48,7 @@ class Gate(EmbeddedStore):
         self.open.wait()
         if self.failures:
             self.failures -= 1
-            raise StoreError("the store is away")
+            raise self.error
         self.commits += 1
         return super().commit(tables, key=key, delete=delete)
 
@@ -145,6 +153,73 @@ def test_a_store_that_fails_is_tried_again_until_it_works(plant: Plant) -> None:
     assert plant.telemetry.total("undertow_load_failures_total") == 2
 
 
+def test_an_error_that_nobody_foresaw_ends_no_loader_and_is_told_without_its_text(
+    plant: Plant, caplog: pytest.LogCaptureFixture
+) -> None:
+    loader = plant.load()
+    plant.store.error = KeyError("what somebody wrote")
+    plant.store.failures = 2
+    plant.send("a" * 32, 3)
+    loader.flushed().result(WAIT_S)
+    assert plant.spans() == 3
+    assert plant.telemetry.total("undertow_load_failures_total") == 2
+    assert "KeyError" in caplog.text
+    assert "somebody" not in caplog.text
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["running on", "after a restart"])
+def test_a_disk_that_was_full_twice_in_a_row_stops_no_loader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restart: bool
+) -> None:
+    def full_disk(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    plant = Plant(tmp_path)
+    loader = plant.load()
+    plant.send("a" * 32)
+    loader.flushed().result(WAIT_S)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", full_disk)
+        for _ in range(2):
+            with pytest.raises(NotDurableError):
+                plant.send("b" * 32)
+    if restart:
+        plant.close()
+        plant = Plant(tmp_path)
+        loader = plant.load()
+    loader.flushed().result(WAIT_S)
+    plant.send("c" * 32)
+    loader.flushed().result(WAIT_S)
+    assert loader.alive
+    assert plant.rows("SELECT DISTINCT trace_id FROM spans ORDER BY 1") == [
+        {"trace_id": "a" * 32},
+        {"trace_id": "c" * 32},
+    ]
+    assert plant.close()
+
+
+def test_frames_that_the_disk_lost_while_they_waited_stop_no_other(plant: Plant) -> None:
+    plant.send("a" * 32)
+    (segment,) = (plant.folder / "journal").glob("*.seg")
+    os.truncate(segment, SEGMENT_HEADER)
+    loader = plant.load()
+    loader.flushed().result(WAIT_S)
+    assert plant.journal.pending_bytes == 0
+    assert loader.alive
+
+
+def test_a_collector_whose_loader_has_ended_is_not_ready(tmp_path: Path) -> None:
+    ports = ("collector.http_port", "collector.grpc_port", "store.port")
+    flags: dict[str, Any] = {"data_dir": str(tmp_path), **{name: free_port() for name in ports}}
+    settings = load_settings(flags, env={}, folder=tmp_path).settings
+    with ExitStack() as stack:
+        collector = Collector(settings, stack)
+        collector._ready = True
+        assert collector.ready()
+        assert collector._loader.stop(0)
+        assert not collector.ready()
+
+
 def test_a_flush_does_not_wait_for_the_interval(plant: Plant) -> None:
     loader = plant.load(interval_s=3600)
     for _ in range(3):
@@ -187,10 +262,91 @@ def test_a_late_part_of_a_trace_replaces_what_was_assembled_without_it(plant: Pl
     for number in (3, 1, 2):
         plant.send("a" * 32, first=number)
         loader.flushed().result(WAIT_S)
-    rows = plant.rows(
-        "SELECT count(*) AS n, count(DISTINCT load_seq) AS s, count(DISTINCT turn_id) AS t FROM interactions"
-    )
-    assert rows == [{"n": 3, "s": 1, "t": 1}]
+    assert plant.rows("SELECT count(*) AS n, count(DISTINCT turn_id) AS t FROM interactions") == [{"n": 3, "t": 1}]
+
+
+RAG: list[dict[str, Any]] = [
+    {"id": 1, "end": 900},
+    {
+        "id": 2,
+        "parent": 1,
+        "start": 5,
+        "end": 8,
+        "attributes": {
+            "openinference.span.kind": "RETRIEVER",
+            "input.value": "where",
+            "retrieval.documents.0.document.content": "Paris is in France.",
+        },
+    },
+    chat(3, parent=1, start=10),
+    chat(4, parent=1, start=50),
+]
+
+
+def sequence(plant: Plant) -> dict[str, int]:
+    sql = """
+        SELECT interaction_id AS id, load_seq FROM interactions
+        UNION ALL SELECT document_row_id, load_seq FROM documents
+        UNION ALL SELECT feedback_id, load_seq FROM feedback
+    """
+    return {row["id"]: row["load_seq"] for row in plant.rows(sql)}
+
+
+def load_spans(plant: Plant, loader: Loader, *spans: dict[str, Any]) -> dict[str, int]:
+    plant.intake.submit("traces", spans_body(*spans), encoding="protobuf").durable.result(WAIT_S)
+    loader.flushed().result(WAIT_S)
+    return sequence(plant)
+
+
+def give_thumb(plant: Plant, loader: Loader, name: str, **target: str) -> dict[str, int]:
+    plant.intake.submit_feedback({"target": target, "kind": "thumb", "value": 1, "id": name})[1].durable.result(WAIT_S)
+    loader.flushed().result(WAIT_S)
+    return sequence(plant)
+
+
+def test_feedback_and_resends_move_no_row_that_they_do_not_change(plant: Plant) -> None:
+    loader = plant.load()
+    before = load_spans(plant, loader, *RAG)
+    assert len(before) == 3
+    first = give_thumb(plant, loader, "f1", trace_id=TRACE)
+    assert {key: first[key] for key in before} == before
+    second = give_thumb(plant, loader, "f2", trace_id=TRACE)
+    assert {key: second[key] for key in first} == first
+    assert give_thumb(plant, loader, "f2", trace_id=TRACE) == second
+    assert load_spans(plant, loader, *RAG) == second
+
+
+def test_a_late_span_moves_only_the_rows_that_it_changes(plant: Plant) -> None:
+    def telling_the_time(records: Sequence[Record]) -> Assembled:
+        found = assemble(records)
+        last = max(found.interactions, key=lambda row: int(row["start_time"]))
+        last["agent_name"] = str(len(records))
+        return found
+
+    loader = plant.load(telling_the_time)
+    before = load_spans(plant, loader, *RAG[2:])
+    after = load_spans(plant, loader, {"id": 9, "parent": 3, "start": 11, "end": 12})
+    assert {key for key in before if after[key] != before[key]} == {f"{TRACE}:{4:016x}"}
+
+
+def test_a_document_that_comes_late_moves_the_answer_it_belongs_to(plant: Plant) -> None:
+    loader = plant.load()
+    before = load_spans(plant, loader, RAG[0], *RAG[2:])
+    after = load_spans(plant, loader, RAG[1])
+    (joined,) = plant.rows("SELECT interaction_id FROM documents")
+    assert after[joined["interaction_id"]] > before[joined["interaction_id"]]
+
+
+def test_rows_that_a_late_span_makes_wrong_are_removed(plant: Plant) -> None:
+    def by_size(records: Sequence[Record]) -> Assembled:
+        found = assemble(records)
+        return replace(found, documents=found.documents if len(records) < 4 else [])
+
+    loader = plant.load(by_size)
+    load_spans(plant, loader, *RAG[:3])
+    assert len(plant.rows("SELECT 1 FROM documents")) == 1
+    load_spans(plant, loader, RAG[3])
+    assert plant.rows("SELECT 1 FROM documents") == []
 
 
 def test_a_request_that_cannot_be_assembled_keeps_its_spans_and_stops_no_other(plant: Plant) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from analysis.analyzer import Batch, Context
@@ -130,6 +131,26 @@ def test_late_traffic_is_picked_up_by_its_sequence_not_its_time(analysed) -> Non
     write_history(store, days=1, per_day=3, seed=9)  # ids of the first day again, later in sequence
     runs = {run.analyzer: run for run in Pipeline(store, settings, only=["cost", "groundedness"]).run()}
     assert runs["cost"].rows == runs["groundedness"].rows == 3
+
+
+def test_topics_of_another_embedding_model_take_ids_that_were_never_used(analysed) -> None:
+    store, settings = analysed
+    (before,) = store.query("SELECT max(topic_id) AS last FROM topic_history").to_pylist()
+    labelled = store.query("SELECT * FROM topics WHERE topic_id = 0").to_pylist()
+    artifacts = store.query("SELECT * FROM artifacts").to_pylist()
+    version = {**json.loads(artifacts[0]["version"]), "model": "another"}
+    store.commit(
+        {
+            "topics": pa.Table.from_pylist([{**labelled[0], "label": "my name", "label_source": "human"}]),
+            "artifacts": pa.Table.from_pylist([{**row, "version": json.dumps(version)} for row in artifacts]),
+        },
+        key="another model",
+    )
+    write_history(store, days=1, per_day=1, seed=11)
+    Pipeline(store, settings, only=["topics"]).run()
+    topics = store.query("SELECT * FROM topics").to_pylist()
+    assert min(row["topic_id"] for row in topics) > before["last"]
+    assert "my name" not in {row["label"] for row in topics}
 
 
 class Broken:

@@ -24,6 +24,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from collector.intake import feedback_record
 from tests.integration.running import JSON, PROTOBUF, RunningCollector, StartCollector, new_trace, trace_request
 
 MIB = 2**20
@@ -325,12 +326,45 @@ def test_feedback_that_comes_before_its_span_finds_it_later(collector: RunningCo
         {"target": {"trace_id": "a"}, "kind": "applause"},
         {"target": {"trace_id": 7}, "kind": "thumb"},
         {"target": {"trace_id": "a"}, "kind": "thumb", "value": "up"},
-        {"target": {"trace_id": "a"}, "kind": "thumb", "unknown": 1},
+        {"target": {"trace_id": "a"}, "kind": "thumb", "value": 1, "unknown": 1},
+        {"target": {"trace_id": "a"}, "kind": "thumb", "value": True},
+        {"target": {"trace_id": "a"}, "kind": "rating", "label": "good"},
         [],
     ],
 )
 def test_feedback_of_another_shape_is_400(collector: RunningCollector, body: Any) -> None:
     assert collector.post("/v1/feedback", json.dumps(body).encode(), JSON).status == 400
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        ({"value": 1}, 1.0),
+        ({"value": 0.5}, 1.0),
+        ({"value": 0}, 0.0),
+        ({"value": -1}, 0.0),
+        ({"value": -1, "label": "up"}, 0.0),
+        ({"label": "up"}, 1.0),
+        ({"label": "Thumbs Up"}, 1.0),
+        ({"label": "positive"}, 1.0),
+        ({"label": "thumbs_down"}, 0.0),
+        ({"label": "dislike"}, 0.0),
+    ],
+)
+def test_a_thumb_is_stored_as_one_or_zero(given: dict[str, Any], stored: float) -> None:
+    record = feedback_record({"target": {"trace_id": "a"}, "kind": "thumb", **given}, now_ns=0)
+    assert record["feedback"]["value"] == stored
+
+
+@pytest.mark.parametrize("given", [{}, {"label": "perhaps"}, {"comment": "good"}])
+def test_a_thumb_that_says_neither_up_nor_down_is_400_and_is_told_how(
+    collector: RunningCollector, given: dict[str, Any]
+) -> None:
+    body = {"target": {"trace_id": "a"}, "kind": "thumb", **given}
+    answer = collector.post("/v1/feedback", json.dumps(body).encode(), JSON)
+    assert answer.status == 400
+    assert "thumbs_up" in answer.json["message"]
+    assert "value" in answer.json["message"]
 
 
 def test_a_change_is_stored_once_per_id(collector: RunningCollector) -> None:

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pytest
 from pyarrow import flight
@@ -23,7 +24,7 @@ from collector.store_service import StoreService
 from undertow.errors import QueryError, StoreError, StoreLockedError, StoreUnavailableError
 from undertow.store import Store, data_version
 from undertow.store.embedded import EmbeddedStore
-from undertow.store.flight import COMMIT_ACTION, FlightStore
+from undertow.store.flight import COMMIT_ACTION, FlightStore, encode_query
 
 OPEN = Authenticator({})
 
@@ -226,6 +227,53 @@ def test_a_query_that_takes_too_long_is_stopped(store: Store) -> None:
         store.query("SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE a.range + b.range = 7")
 
 
+def test_an_error_in_the_middle_of_a_result_is_a_query_error(store: Store) -> None:
+    with pytest.raises(QueryError, match="Could not convert"):
+        store.query(
+            "SELECT repeat('x', 100) AS t, CAST(CASE WHEN range < 500000 THEN '1' ELSE 'x' END AS INTEGER) AS v"
+            " FROM range(600000)"
+        )
+
+
+ENDLESS = "SELECT range AS i, repeat('x', 1000) AS t FROM range(100000000000)"
+
+
+def test_a_stream_works_out_only_what_is_taken(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path / "store.duckdb") as store:
+        schema, batches = store.stream(ENDLESS)
+        assert schema.names == ["i", "t"]
+        assert next(batches).column("i")[0].as_py() == 0
+        batches.close()
+        assert list(batches) == []
+        assert sum(batch.num_rows for batch in store.stream("SELECT * FROM range(5000)")[1]) == 5000
+
+
+def test_a_stream_has_the_time_limit_of_a_query(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path / "store.duckdb", query_timeout_s=0.3) as store:
+        _, batches = store.stream(ENDLESS)
+        next(batches)
+        time.sleep(0.5)
+        with pytest.raises(QueryError, match="longer than"):
+            list(batches)
+
+
+def test_the_service_holds_no_result_in_memory(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path / "store.duckdb") as owner:
+        service = StoreService(owner, OPEN, host="127.0.0.1", port=0)
+        client = flight.connect(f"grpc+tcp://127.0.0.1:{service.port}")
+        memory = psutil.Process().memory_info
+        before = memory().rss
+        reader = client.do_get(flight.Ticket(encode_query(ENDLESS, None)))
+        for _ in range(50):
+            reader.read_chunk()
+        assert memory().rss - before < 2**28
+        reader.cancel()
+        with FlightStore(f"grpc://127.0.0.1:{service.port}") as store:
+            assert rows(store, "SELECT 1 AS one") == [{"one": 1}]
+        client.close()
+        service.shutdown()
+
+
 VALUES: list[Any] = [
     True,
     7,
@@ -396,15 +444,51 @@ def test_the_service_gives_a_token_its_scopes_and_no_more(
                     attempt(store)
 
 
+def upload(client: Any, token: str, rows_: pa.Table) -> None:
+    writer, _ = client.do_put(flight.FlightDescriptor.for_path(token, "write", "spans"), rows_.schema)
+    with writer:
+        writer.write_table(rows_)
+
+
+def test_uploads_hold_a_bounded_number_of_bytes_which_time_or_a_commit_frees(tmp_path: Path) -> None:
+    rows_ = table(span(1))
+    with EmbeddedStore(tmp_path / "store.duckdb") as owner:
+        limit = 3 * rows_.nbytes
+        service = StoreService(owner, OPEN, host="127.0.0.1", port=0, staged_s=0.5, max_staged_bytes=limit)
+        client = flight.connect(f"grpc+tcp://127.0.0.1:{service.port}")
+        with pytest.raises(flight.FlightServerError, match="hold more than"):
+            for number in range(10):
+                upload(client, f"t{number}", rows_)
+        assert 0 < service.staged_bytes <= limit
+        deadline = time.monotonic() + 10
+        while service.staged_bytes and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert service.staged_bytes == 0
+        with FlightStore(f"grpc://127.0.0.1:{service.port}") as store:
+            for number in range(10):
+                store.commit({"spans": table(span(number))}, key=f"k{number}")
+        assert service.staged_bytes == 0
+        client.close()
+        service.shutdown()
+
+
+def test_a_commit_over_the_wire_says_nothing_about_alignment(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with ExitStack() as stack:
+        store = served(stack, tmp_path / "store.duckdb")
+        for number in range(1, 6):
+            costs = [{"interaction_id": f"{i}", "cost_usd": 0.5} for i in range(100 * number + 1)]
+            spans = [span(i, name="x" * (i % 3)) for i in range(100 * number + 1)]
+            store.commit({"costs": table(*costs), "spans": table(*spans)}, key=f"k{number}")
+    assert "aligned" not in capfd.readouterr().err
+
+
 def test_an_upload_that_nobody_commits_is_dropped(tmp_path: Path) -> None:
     rows_ = table(span(1))
     with EmbeddedStore(tmp_path / "store.duckdb") as owner:
         service = StoreService(owner, OPEN, host="127.0.0.1", port=0, staged_s=0.05)
         client = flight.connect(f"grpc+tcp://127.0.0.1:{service.port}")
         for token in ("abandoned", "later"):
-            writer, _ = client.do_put(flight.FlightDescriptor.for_path(token, "write", "spans"), rows_.schema)
-            with writer:
-                writer.write_table(rows_)
+            upload(client, token, rows_)
             time.sleep(0.1)
         action = flight.Action(COMMIT_ACTION, b'{"token": "abandoned", "key": "k", "parts": 1}')
         with pytest.raises(flight.FlightServerError, match="0 of 1"):

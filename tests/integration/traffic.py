@@ -56,6 +56,12 @@ def write_history(store: Store, *, days: int = 40, per_day: int = 40, new_from: 
     )
 
 
+def call(number: int, at: datetime, **columns: object) -> dict[str, object]:
+    """Return one answered call, its id made from ``number``."""
+    answer = "The card costs 4.50 euros a month."
+    return {**_interaction(f"{number:032x}", at, "what does the card cost", answer, f"s{number}"), **columns}
+
+
 def _interaction(trace: str, at: datetime, prompt: str, response: str, session: str) -> dict[str, object]:
     return {
         "interaction_id": f"{trace}:{'1' * 16}",

@@ -44,9 +44,7 @@ def test_costs_are_never_negative_and_every_row_is_priced_alone(rows: list[tuple
 def test_severity_stays_in_the_unit_and_further_reasons_never_lower_it(
     risk: float, threshold: float, unsupported: int, feedback: float, refused: bool, truncated: bool, loops: int
 ) -> None:
-    full = Judgements(
-        risk, threshold, unsupported, 9, feedback, 1, False, "boom", truncated, refused, loops, spike_ratio=3.0
-    )
+    full = Judgements(risk, threshold, unsupported, 9, feedback, 1, False, "boom", truncated, refused, loops)
     less = Judgements(risk, threshold, unsupported, 9, feedback, 1, truncated=truncated, refused=refused)
     assert 0 <= judge(less).value <= judge(full).value <= 1
     assert len(judge(full).reasons) >= len(judge(less).reasons)

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +34,12 @@ def test_a_flag_beats_the_environment_which_beats_the_file_which_beats_the_defau
         ({"UNDERTOW_STORE__PORT": "70000"}, "store.port"),
         ({"UNDERTOW_TIMEZONE": "Mars/Olympus"}, "unknown time zone"),
         ({"UNDERTOW_COLLECTOR__HOST": "0.0.0.0"}, "reachable from other machines"),
+        ({"UNDERTOW_STORE__MEMORY_LIMIT": "banana"}, "store.memory_limit .*'banana' is not a size"),
+        ({"UNDERTOW_STORE__MEMORY_LIMIT": "0GB"}, "'0GB' is not a size"),
+        ({"UNDERTOW_ANALYSIS__REFERENCE": "a month"}, "analysis.reference .*'a month' is not a duration"),
+        ({"UNDERTOW_ANALYSIS__INTERVAL": "60"}, "analysis.interval .*'60' is not a duration"),
+        ({"UNDERTOW_COST__PRICES": '{"m": {"inptu": 1}}'}, "cost.prices .*unknown rate 'inptu'; the rates are input,"),
+        ({"UNDERTOW_COST__PRICES": '{"m": {"input": -1}}'}, "input = -1.0 is not a price"),
     ],
 )
 def test_a_bad_setting_is_refused_with_its_name_and_origin(env: dict[str, str], message: str, tmp_path: Path) -> None:
@@ -54,13 +61,58 @@ def test_secrets_are_never_shown(tmp_path: Path) -> None:
     assert "secret" not in str(shown)
 
 
-def test_nested_tables_of_the_file_and_of_the_environment_reach_mappings(tmp_path: Path) -> None:
+def test_tables_of_the_file_reach_mappings_whatever_their_keys_look_like(tmp_path: Path) -> None:
     (tmp_path / "undertow.toml").write_text(
-        "[redaction.patterns]\nbadge = 'EMP-[0-9]+'\n[cost.prices.house]\ninput = 1\n"
+        "[redaction.patterns]\nbadge = 'EMP-[0-9]+'\n"
+        "[cost.prices.house]\ninput = 1\n[cost.prices.'gpt-4.1']\noutput = 8\nreasoning = 9\n"
+        "[auth.tokens]\n'a.b.c' = ['read']\n"
     )
-    settings = load_settings(env={}, folder=tmp_path).settings
-    assert settings.redaction.patterns == {"badge": "EMP-[0-9]+"}
-    assert settings.cost.prices == {"house": {"input": 1.0}}
+    loaded = load_settings(env={}, folder=tmp_path)
+    assert loaded.settings.redaction.patterns == {"badge": "EMP-[0-9]+"}
+    assert loaded.settings.cost.prices == {"house": {"input": 1.0}, "gpt-4.1": {"output": 8.0, "reasoning": 9.0}}
+    assert loaded.settings.auth.tokens == {"a.b.c": ["read"]}
+    assert origins(loaded)["cost.prices"][1] == "undertow.toml"
+
+
+def test_a_mapping_of_the_environment_takes_the_place_of_that_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "undertow.toml").write_text("[cost.prices.'gpt-4.1']\ninput = 1\n")
+    env = {"UNDERTOW_COST__PRICES": '{"gpt-5.1": {"input": 2}}'}
+    assert load_settings(env=env, folder=tmp_path).settings.cost.prices == {"gpt-5.1": {"input": 2.0}}
+
+
+def test_a_part_of_a_mapping_in_the_environment_is_refused_without_repeating_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="give it in UNDERTOW_AUTH__TOKENS, as JSON") as refused:
+        load_settings(env={"UNDERTOW_AUTH__TOKENS__MyTok": '["read"]'}, folder=tmp_path)
+    assert "mytok" not in str(refused.value).lower()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ('{"s3cr3t": "read"}', r"auth.tokens.\*+ \(from UNDERTOW_AUTH__TOKENS\): Input should be a valid list"),
+        ('{"s3cr3t": [1]}', r"auth.tokens.\*+ \(from"),
+        ('{"s3cr3t": ["reed"]}', "a scope is unknown; .* the scopes are ingest, read, write"),
+        ('{"read": ["s3cr3t"]}', "a scope is unknown"),
+        ('{"s3cr3t": [read]}', "auth.tokens .*give a JSON object"),
+    ],
+)
+def test_a_malformed_token_is_refused_without_being_shown(value: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message) as refused:
+        load_settings(env={"UNDERTOW_AUTH__TOKENS": value}, folder=tmp_path)
+    assert "s3cr3t" not in str(refused.value)
+
+
+def test_a_token_under_a_mistyped_section_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "undertow.toml").write_text("[auth.token]\ns3cr3t = ['read']\n")
+    with pytest.raises(ConfigError, match="did you mean 'auth.tokens'") as refused:
+        load_settings(env={}, folder=tmp_path)
+    assert "s3cr3t" not in str(refused.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "undertow.toml").mkdir()
+    with pytest.raises(ConfigError, match="undertow.toml cannot be read"):
+        load_settings(env={}, folder=tmp_path)
 
 
 @given(st.integers(1, 999), st.sampled_from(["s", "m", "h", "d", "w"]))
@@ -73,3 +125,15 @@ def test_a_duration_means_what_its_unit_says(number: int, unit: str) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="not a duration"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize("size", ["2GB", "512 MiB", "1.5gb"])
+def test_a_size_is_one_that_duckdb_understands(size: str, tmp_path: Path) -> None:
+    limit = load_settings(env={"UNDERTOW_STORE__MEMORY_LIMIT": size}, folder=tmp_path).settings.store.memory_limit
+    with duckdb.connect(config={"memory_limit": limit}) as connection:
+        assert connection.execute("SELECT 1").fetchall() == [(1,)]
+
+
+def test_an_empty_token_opens_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="shorter than 8 characters"):
+        load_settings(env={"UNDERTOW_AUTH__TOKENS": '{"": ["ingest"]}'}, folder=tmp_path)

@@ -135,6 +135,25 @@ def test_a_topic_met_in_the_first_look_at_the_past_did_not_emerge(store: Store) 
     assert _found(_report(store))["new_topic"] is False
 
 
+def test_drift_of_the_questions_alone_does_not_find_the_new_topic_but_is_told(store: Store) -> None:
+    start = EVENTS["new_topic"].start
+    _commit(store, "drift", _drift("prompt", CUSTOMER, start.replace(hour=0)))
+
+    (event,) = (event for event in _report(store).events if event.kind == "new_topic")
+
+    assert event.found is False
+    assert event.found_at is None
+    assert event.by == ("prompt drift",)
+
+    _new_topic(store, start + timedelta(days=1), range(20))
+
+    (event,) = (event for event in _report(store).events if event.kind == "new_topic")
+
+    assert event.found is True
+    assert event.found_at == (start + timedelta(days=2)).replace(hour=0, minute=0)
+    assert event.by == ("prompt drift", "new topic: travel shield")
+
+
 def test_an_alarm_about_a_topic_of_usual_questions_was_not_planted(store: Store) -> None:
     start = EVENTS["new_topic"].start
     _new_topic(store, start, range(20, 40))

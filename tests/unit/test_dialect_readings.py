@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from collector.dialects import DIALECTS
-from tests.telemetry_factory import raw_log, raw_span
+from tests.telemetry_factory import example_span, raw_log
 
 EXAMPLES = Path(__file__).parents[1] / "testdata" / "dialects"
 FILES = sorted(EXAMPLES.glob("*/*.json"))
@@ -30,7 +30,7 @@ def test_an_example_is_read_as_expected(path: Path) -> None:
         reading = dialect.read_log(raw_log(log["event"], log["attributes"], log.get("body")), event_name)
         assert reading is not None
     else:
-        span = raw_span(example["span"]["attributes"], example["span"].get("events"))
+        span = example_span(example["span"])
         before = copy.deepcopy(span)
         assert next(member for member in DIALECTS if member.claims(span)) is dialect
         reading = dialect.read_span(span)

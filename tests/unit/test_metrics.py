@@ -58,6 +58,10 @@ def test_hints_alone_do_not_open_and_two_loud_ones_do() -> None:
     assert judge(Judgements(repeated_tool_calls=5)).opens
 
 
+def test_a_repeated_tool_call_is_counted_wherever_it_stands_in_the_trace() -> None:
+    assert judge(Judgements(repeated_tool_calls=4)).reasons == ("The agent made the same tool call 4 times.",)
+
+
 def test_positive_feedback_is_no_reason() -> None:
     assert judge(Judgements(feedback_value=1, feedback_n=3)).value == 0
 

@@ -57,6 +57,28 @@ def test_times_that_cannot_be_right_are_flagged(times: tuple[int, int], flags: l
         ({"status": "ERROR", "message": "it broke"}, ("_OTHER", "it broke")),
         ({"status": "ERROR", "events": [("exception", {"exception.type": "E", "exception.message": "m"})]}, ("E", "m")),
         ({"events": [("exception", {"exception.type": "E"})]}, (None, None)),
+        (
+            {
+                "attributes": {
+                    "langfuse.observation.type": "generation",
+                    "langfuse.observation.level": "ERROR",
+                    "langfuse.observation.status_message": "it broke",
+                }
+            },
+            ("_OTHER", "it broke"),
+        ),
+        (
+            {
+                "status": "ERROR",
+                "events": [
+                    (
+                        "exception",
+                        {"exception.type": "Exception", "exception.message": "TimeoutError('slow')\n\nTraceback"},
+                    )
+                ],
+            },
+            ("TimeoutError", "TimeoutError('slow')\n\nTraceback"),
+        ),
     ],
 )
 def test_an_error_has_a_type_and_a_message(span: dict[str, object], expected: tuple[object, object]) -> None:

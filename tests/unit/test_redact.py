@@ -1,5 +1,9 @@
+import copy
+import json
+from typing import Any
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.redact import Redactor, iban, luhn
@@ -63,6 +67,119 @@ def test_records_are_redacted_in_place_and_ids_are_exempt(redactor: Redactor) ->
     assert record["attributes"]["deep"][0][1]["y"] == "[CREDENTIAL]"
     assert record["facts"]["response_id"] == "bob@example.org"
     assert redactor.counts["EMAIL"] == before + 2
+
+
+SECRETS = {
+    "kim@example.net": "EMAIL",
+    "5500 0055 5555 5559": "CARD",
+    "sk-abcdefghijklmnop1234": "CREDENTIAL",
+    "078-05-1120": "NATIONAL_ID",
+}
+EXEMPT_NAMES = (
+    "record_id kind trace_id span_id parent_span_id operation service_name environment scope_name dialect status flags"
+    " id response_id tool_call_id document_id provider request_model response_model finish_reason start_ns target"
+)
+FREE_PLACES = ("attributes", "events", "resource", "arguments", "result", "parameters", "metadata", "value")
+
+names = st.sampled_from([*EXEMPT_NAMES.split(), "customer.id", "user.id", "facts", "content"])
+keys = names | st.sampled_from(sorted(SECRETS)).map(lambda secret: f"for {secret} only")
+contents = st.recursive(
+    st.sampled_from([*SECRETS, "nothing", 7, None]),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(keys, below, max_size=4),
+    max_leaves=12,
+)
+
+
+def record_with(place: str, content: object) -> dict[str, Any]:
+    call = {"id": "call_1", "name": "look_up", "arguments": content if place == "arguments" else {}}
+    document = {"document_id": "d1", "content": "x", "metadata": {"m": content} if place == "metadata" else None}
+    facts = {
+        "response_id": "resp-1",
+        "tool_calls": [call],
+        "input_messages": [{"role": "assistant", "content": None, "tool_calls": [call], "tool_call_id": "call_0"}],
+        "documents": [document],
+        "tool_result": content if place == "result" else None,
+        "parameters": {"p": content} if place == "parameters" else {},
+    }
+    record = {"record_id": "span:1", "trace_id": "0" * 32, "start_ns": 1_790_000_000_000_000_000, "facts": facts}
+    return {
+        **record,
+        "attributes": {"a": content} if place == "attributes" else {},
+        "events": [{"name": "e", "attributes": {"a": content}}] if place == "events" else [],
+        "resource": {"r": content} if place == "resource" else {},
+        "feedback": {"id": "f", "target": {"trace_id": "0"}, "value": content if place == "value" else 1},
+    }
+
+
+@settings(max_examples=150, deadline=None)
+@given(place=st.sampled_from(FREE_PLACES), content=contents)
+def test_no_secret_survives_in_content_whatever_it_is_called_or_as_a_name_itself(
+    redactor: Redactor, place: str, content: object
+) -> None:
+    def size(node: object) -> int:
+        below = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        return 1 + sum(size(item) for item in below)
+
+    record = record_with(place, content)
+    before = size(record)
+    redactor.records([record])
+    told = json.dumps(record)
+    assert [secret for secret in SECRETS if secret in told] == []
+    assert size(record) == before
+    assert record["facts"]["tool_calls"][0]["id"] == "call_1"
+
+
+def test_ids_and_names_of_a_records_own_structure_stay(redactor: Redactor) -> None:
+    odd = "ann@example.com"
+    record = record_with("attributes", odd) | {"span_id": odd, "service_name": odd, "start_ns": 4111111111111111}
+    record["facts"] |= {name: odd for name in ("provider", "request_model", "response_model", "finish_reason")}
+    record["facts"]["tool_calls"][0]["id"] = odd
+    record["facts"]["input_messages"][0]["tool_call_id"] = odd
+    record["facts"]["documents"][0]["document_id"] = odd
+    kept = copy.deepcopy({**record, "attributes": {"a": "[EMAIL]"}})
+    redactor.records([record])
+    assert record == kept
+
+
+def test_users_and_sessions_named_by_an_address_are_masked(redactor: Redactor) -> None:
+    record = {
+        "facts": {"user_id": "ann@example.com", "session_id": "ann@example.com"},
+        "feedback": {"target": {"session_id": "ann@example.com"}, "author": "ann@example.com"},
+    }
+    redactor.records([record])
+    assert record["facts"] == {"user_id": "[EMAIL]", "session_id": "[EMAIL]"}
+    assert record["feedback"] == {"target": {"session_id": "[EMAIL]"}, "author": "[EMAIL]"}
+
+
+def test_two_entries_named_by_secrets_stay_two_entries_in_their_order(redactor: Redactor) -> None:
+    record = {"attributes": {"a@b.io": 1, "[EMAIL] 2": 2, "c@d.io": 3, "last": 4}}
+    redactor.records([record])
+    assert record["attributes"] == {"[EMAIL]": 1, "[EMAIL] 2": 2, "[EMAIL] 3": 3, "last": 4}
+    assert list(record["attributes"]) == ["[EMAIL]", "[EMAIL] 2", "[EMAIL] 3", "last"]
+
+
+def test_arguments_lose_card_numbers_and_passwords_that_only_their_names_tell(redactor: Redactor) -> None:
+    arguments = {"card": 4111111111111111, "count": 4111, "password": "hunter2hunter2", "at_ns": 1790000000000000007}
+    record = {"facts": {"tool_calls": [{"id": "c", "name": "pay", "arguments": arguments}]}}
+    redactor.records([record])
+    assert record["facts"]["tool_calls"][0]["arguments"] == {
+        "card": "[CARD]",
+        "count": 4111,
+        "password": "[CREDENTIAL]",
+        "at_ns": 1790000000000000007,
+    }
+
+
+def test_text_that_is_no_valid_unicode_is_redacted_too(redactor: Redactor) -> None:
+    record = {"attributes": {"a": "\ud800 kim@example.net"}}
+    redactor.records([record])
+    assert record["attributes"]["a"] == "? [EMAIL]"
+
+
+def test_an_own_pattern_may_be_anchored() -> None:
+    record = {"name": "other", "attributes": {"badge": "EMP-123456", "note": "not EMP-123456"}}
+    Redactor(RedactionSettings(patterns={"badge": r"^EMP-[0-9]{6}$"})).records([record])
+    assert record["attributes"] == {"badge": "[BADGE]", "note": "not EMP-123456"}
 
 
 def test_a_keyed_hash_keeps_equal_secrets_equal() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import socket
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from undertow.config import Settings
 
 _ENOUGH_DISK_BYTES = 2 * 2**30
+_CLOCK_SLACK = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ def doctor(as_json: bool) -> None:
 def check_ports(settings: Settings) -> Iterator[Finding]:
     """Each port is free, or held by this data folder's own collector."""
     from undertow.store import endpoint
+    from undertow.supervisor import answers, http_url
 
     live = endpoint.find(settings.data_dir)
     if live:
@@ -68,41 +71,67 @@ def check_ports(settings: Settings) -> Iterator[Finding]:
     for name, (host, port) in doors.items():
         if live and name != "dashboard.port":
             continue
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            taken = probe.connect_ex((host, port)) == 0
-        if taken and name == "dashboard.port" and _is_dashboard(host, port):
-            yield Finding(name, True, f"the dashboard answers at http://{host}:{port}")
+        taken = _is_taken(host, port)
+        streamlit = taken and name == "dashboard.port" and answers(http_url(host, port, "/_stcore/health"))
+        who = "in use by a Streamlit app" if streamlit else "in use" if taken else "free"
+        if live and streamlit:
+            yield Finding(name, True, f"a Streamlit app answers at {host}:{port}, probably the dashboard")
             continue
         advice = (
             f"stop that process or set another {name} (UNDERTOW_{name.upper().replace('.', '__')})" if taken else ""
         )
-        yield Finding(name, not taken, f"{host}:{port} is {'in use' if taken else 'free'}", advice)
+        yield Finding(name, not taken, f"{host}:{port} is {who}", advice)
 
 
-def _is_dashboard(host: str, port: int) -> bool:
+def _is_taken(host: str, port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{host}:{port}/_stcore/health", timeout=1) as answer:
-            return bool(answer.status == 200)
+        with socket.create_connection((host, port), timeout=1):
+            return True
     except OSError:
         return False
 
 
+def check_exposure(settings: Settings) -> Iterator[Finding]:
+    """The dashboard, which asks nobody who they are, stays on this machine."""
+    from undertow.config import is_loopback
+
+    host = settings.dashboard.host
+    if not is_loopback(host):
+        yield Finding(
+            "dashboard.host",
+            False,
+            f"{host} is reachable from other machines, so the dashboard does not start",
+            "leave it on 127.0.0.1 and put a proxy with a sign-in before it",
+        )
+
+
 def check_store(settings: Settings) -> Iterator[Finding]:
     """The store opens, and holds something."""
-    from undertow.errors import UndertowError
+    from undertow.clock import utc_now
+    from undertow.errors import StoreMissingError, UndertowError
     from undertow.store import open_store
 
     try:
-        with open_store(settings=settings) as store:
+        with open_store(settings=settings, create=False) as store:
             counts = store.query(
                 "SELECT (SELECT count(*) FROM spans) AS spans, (SELECT count(*) FROM interactions) AS interactions,"
-                " (SELECT count(*) FROM interactions WHERE content_state = 'none') AS without_content"
+                " (SELECT count(*) FROM interactions WHERE content_state = 'none') AS without_content,"
+                " (SELECT max(start_time) FROM spans) AS newest"
             ).to_pylist()[0]
+    except StoreMissingError as error:
+        yield Finding("store", True, "no store yet", str(error))
+        return
     except UndertowError as error:
         yield Finding("store", False, str(error))
         return
     yield Finding("store", True, f"{store.url}: {counts['spans']} spans, {counts['interactions']} model calls")
+    if counts["newest"] and counts["newest"] - utc_now() > _CLOCK_SLACK:
+        yield Finding(
+            "clock",
+            False,
+            f"the newest span starts at {counts['newest']:%Y-%m-%d %H:%M} UTC, in the future",
+            "set the clock of this machine, or that of the sender",
+        )
     if counts["without_content"]:
         yield Finding(
             "content",
@@ -133,8 +162,18 @@ def check_disk(settings: Settings) -> Iterator[Finding]:
     """There is room to write where the data goes."""
     folder = next(path for path in (settings.data_dir, *settings.data_dir.parents) if path.exists())
     free = shutil.disk_usage(folder).free
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        yield Finding(
+            "data_dir", False, f"{folder} cannot be written", "set another data_dir (UNDERTOW_DATA_DIR) or its rights"
+        )
     advice = "" if free >= _ENOUGH_DISK_BYTES else "free some space, or set another data_dir (UNDERTOW_DATA_DIR)"
     yield Finding("disk", not advice, f"{free / 2**30:.1f} GiB free at {folder}", advice)
 
 
-CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (check_ports, check_store, check_model, check_disk)
+CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    check_ports,
+    check_exposure,
+    check_store,
+    check_model,
+    check_disk,
+)

@@ -10,15 +10,27 @@ import click
 def up(no_browser: bool) -> None:
     """Run collector, scheduled analysis and dashboard in one terminal; Ctrl-C stops them all."""
     from undertow.config import load_settings
-    from undertow.supervisor import Child, Supervisor
+    from undertow.errors import ConfigError
+    from undertow.supervisor import Child, Supervisor, http_url
 
     settings = load_settings().settings
+    doors = {"collector.http_port": settings.collector.http_port, "dashboard.port": settings.dashboard.port}
+    for name, port in doors.items():
+        if port == 0:
+            raise ConfigError(f"{name} = 0 picks a port that `undertow up` cannot know; set a fixed one")
     dashboard = ["dashboard", "--no-browser"] if no_browser else ["dashboard"]
     children = (
         Child(
-            "collect", ["collect"], ready_url=f"http://{settings.collector.host}:{settings.collector.http_port}/readyz"
+            "collect",
+            ["collect"],
+            ready_url=http_url(settings.collector.host, settings.collector.http_port, "/readyz"),
         ),
         Child("analyze", ["analyze", "--watch", settings.analysis.interval], after="collect"),
-        Child("dashboard", dashboard, after="collect"),
+        Child(
+            "dashboard",
+            dashboard,
+            ready_url=http_url(settings.dashboard.host, settings.dashboard.port, "/_stcore/health"),
+            after="collect",
+        ),
     )
     raise click.exceptions.Exit(Supervisor(children).run())

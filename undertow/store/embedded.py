@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,8 @@ from undertow.errors import QueryError, StoreError, StoreLockedError
 from undertow.store.base import Params
 from undertow.store.migrate import migrate
 from undertow.store.tables import TABLES, Table
+
+_STREAMED_ROWS = 2048
 
 
 class EmbeddedStore:
@@ -31,6 +34,8 @@ class EmbeddedStore:
     ------
     StoreLockedError
         Another process owns the file; the message names it and what to use instead.
+    StoreError
+        The folder cannot be written, the file is no store, or DuckDB refuses a setting.
     """
 
     def __init__(
@@ -40,12 +45,23 @@ class EmbeddedStore:
         self.url = f"duckdb:///{str(path).lstrip('/')}"
         self._query_timeout_s = query_timeout_s
         self._write_lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         config: dict[str, str | bool | int | float | list[str]] = {"memory_limit": memory_limit, "threads": threads}
         try:
             self._connection = duckdb.connect(str(path), config=config)
         except duckdb.IOException as error:
             raise _locked(path, error, hint) from None
+        except duckdb.Error as error:
+            raise _unusable(path, error) from None
+        try:
+            self._prepare()
+        except BaseException as error:
+            self._connection.close()
+            if isinstance(error, duckdb.Error):
+                raise _unusable(path, error) from None
+            raise
+
+    def _prepare(self) -> None:
         migrate(self._connection)
         # Readers send SQL: nothing outside this file may be reached from it.
         self._connection.execute("SET python_enable_replacements = false")
@@ -55,16 +71,43 @@ class EmbeddedStore:
     def query(self, sql: str, params: Params = None) -> pa.Table:
         """See :meth:`undertow.store.base.Store.query`."""
         cursor = self._connection.cursor()
-        try:
+        with closing(cursor), self._query_errors():
             _require_one_select(cursor, sql)
             with _Deadline(cursor, self._query_timeout_s):
                 return cursor.execute(sql, params).to_arrow_table()
-        except duckdb.InterruptException:
-            raise QueryError(f"the query took longer than {self._query_timeout_s:g} s and was stopped") from None
-        except duckdb.Error as error:
+
+    def stream(self, sql: str, params: Params = None) -> tuple[pa.Schema, Generator[pa.RecordBatch]]:
+        """Run one SELECT and return its columns and its rows, which are worked out as they are taken.
+
+        The limit of time holds until the last row is taken; whoever takes fewer must close the iterator.
+
+        Raises
+        ------
+        QueryError
+            As for ``query``, from here or from the iterator.
+        """
+        cursor = self._connection.cursor()
+        with ExitStack() as stack, self._query_errors():
+            stack.enter_context(closing(cursor))
+            stack.enter_context(_Deadline(cursor, self._query_timeout_s))
+            _require_one_select(cursor, sql)
+            reader = stack.enter_context(cursor.execute(sql, params).to_arrow_reader(_STREAMED_ROWS))
+            return reader.schema, self._batches(reader, stack.pop_all())
+        raise AssertionError("the errors of a query are raised")
+
+    def _batches(self, reader: pa.RecordBatchReader, open_until_then: ExitStack) -> Generator[pa.RecordBatch]:
+        with open_until_then, self._query_errors():
+            yield from reader
+
+    @contextmanager
+    def _query_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (duckdb.Error, pa.ArrowException, OSError) as error:  # a stream's errors come through Arrow
+            if isinstance(error, duckdb.InterruptException) or str(error).startswith("INTERRUPT"):
+                message = f"the query took longer than {self._query_timeout_s:g} s and was stopped"
+                raise QueryError(message) from None
             raise QueryError(str(error)) from None
-        finally:
-            cursor.close()
 
     def commit(self, tables: Mapping[str, pa.Table], *, key: str, delete: Mapping[str, pa.Table] | None = None) -> int:
         """See :meth:`undertow.store.base.Store.commit`."""
@@ -197,9 +240,26 @@ def _rollback(cursor: Any) -> None:
         return  # the failure itself ended the transaction
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"the folder {folder} cannot be made ({error.strerror}); set another data_dir (UNDERTOW_DATA_DIR)"
+        ) from None
+
+
 def _locked(path: Path, error: Exception, hint: str) -> StoreError:
     holder = re.search(r"held in (.+?) \(PID (\d+)\)", str(error))
     if holder is None:
-        return StoreError(f"{path} cannot be opened: {error}")
-    advice = hint or "stop that process, or start `undertow collect` and let every process use its store service"
+        return StoreError(
+            f"{path} cannot be opened ({error}); check that it is a store and that it and its folder can be written,"
+            " or set another data_dir (UNDERTOW_DATA_DIR)"
+        )
+    advice = hint or f"stop process {holder[2]} first; then `undertow up` lets every process share the store"
     return StoreLockedError(f"{path} is owned by process {holder[2]} ({holder[1]}); {advice}")
+
+
+def _unusable(path: Path, error: Exception) -> StoreError:
+    reason = str(error).split("\n", 1)[0]  # what follows is DuckDB's own advice
+    return StoreError(f"{path} cannot be used ({reason}); check store.memory_limit and store.threads")

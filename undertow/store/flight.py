@@ -14,7 +14,7 @@ from typing import Any, Self
 import pyarrow as pa
 from pyarrow import flight
 
-from undertow.errors import QueryError, StoreError, StoreUnavailableError
+from undertow.errors import ConfigError, QueryError, StoreError, StoreUnavailableError
 from undertow.store.base import Params
 
 COMMIT_ACTION = "commit"
@@ -60,11 +60,13 @@ class FlightStore:
 
     Parameters
     ----------
-    url : ``grpc://host:port`` or ``grpc+tls://host:port``.
+    url : ``grpc://host:port``, or ``grpc+tls://host:port`` where a proxy before the service speaks TLS.
     token : bearer token with the scope ``read`` or ``write``, where the service asks for one.
 
     Raises
     ------
+    ConfigError
+        The URL is malformed.
     StoreUnavailableError
         Nothing answers at the address.
     """
@@ -73,7 +75,10 @@ class FlightStore:
         self.url = url
         headers = [(b"authorization", f"Bearer {token}".encode())] if token else []
         self._options = flight.FlightCallOptions(headers=headers)
-        self._client = flight.connect(url.replace("grpc://", "grpc+tcp://"))
+        try:
+            self._client = flight.connect(url.replace("grpc://", "grpc+tcp://"))
+        except pa.ArrowInvalid as error:
+            raise ConfigError(f"store URL {url!r} is malformed ({error}); use grpc://host:port") from None
         try:
             self._client.wait_for_available(timeout=5)
         except (flight.FlightError, pa.ArrowException, OSError):

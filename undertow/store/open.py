@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from undertow.config import Settings, load_settings
-from undertow.errors import ConfigError
+from undertow.errors import ConfigError, StoreMissingError
 from undertow.store import endpoint
 from undertow.store.base import Store
 
 FILE_NAME = "undertow.duckdb"
 
 
-def open_store(url: str | None = None, *, settings: Settings | None = None) -> Store:
+def open_store(url: str | None = None, *, settings: Settings | None = None, create: bool = True) -> Store:
     """Open a store.
 
     Parameters
@@ -21,11 +22,14 @@ def open_store(url: str | None = None, *, settings: Settings | None = None) -> S
         ``grpc+tls://host:port``. Without one: the configured URL, else the service of a live collector of the
         data folder, else the file in the data folder.
     settings : read from the environment when absent.
+    create : make the file when it is absent.
 
     Raises
     ------
     ConfigError
-        The URL has an unknown scheme.
+        The URL has an unknown scheme or names no file.
+    StoreMissingError
+        There is no file, and `create` is false.
     StoreLockedError, StoreUnavailableError
         The store exists but cannot be opened from here; the message says what to do.
     """
@@ -36,7 +40,7 @@ def open_store(url: str | None = None, *, settings: Settings | None = None) -> S
         url = live.store_url if live else f"duckdb:{FILE_NAME}"
     scheme, _, rest = url.partition(":")
     if scheme == "duckdb":
-        return _open_file(rest, settings)
+        return _open_file(rest, settings, create)
     if scheme in ("grpc", "grpc+tls"):
         from undertow.store.flight import FlightStore
 
@@ -44,13 +48,16 @@ def open_store(url: str | None = None, *, settings: Settings | None = None) -> S
     raise ConfigError(f"store URL {url!r} has an unknown scheme; use duckdb:…, grpc://… or grpc+tls://…")
 
 
-def _open_file(rest: str, settings: Settings) -> Store:
+def _open_file(rest: str, settings: Settings, create: bool) -> Store:
+    path = _file(rest, settings.data_dir)
+    live = endpoint.find(path.parent)
+    if not create and not os.path.exists(path):  # unlike Path.exists, never an error
+        raise StoreMissingError(
+            f"no store at {path}; start `undertow up`, which makes one,"
+            " or set UNDERTOW_DATA_DIR to the folder that has one"
+        )
     from undertow.store.embedded import EmbeddedStore
 
-    if not rest:
-        raise ConfigError("store URL 'duckdb:' names no file; use duckdb:undertow.duckdb or duckdb:///absolute/path")
-    path = Path(rest[2:]) if rest.startswith("///") else settings.data_dir / rest
-    live = endpoint.find(path.parent)
     return EmbeddedStore(
         path,
         memory_limit=settings.store.memory_limit,
@@ -58,6 +65,18 @@ def _open_file(rest: str, settings: Settings) -> Store:
         query_timeout_s=settings.store.query_timeout_s,
         hint=f"use the store URL {live.store_url} instead (UNDERTOW_STORE__URL)" if live else "",
     )
+
+
+def _file(rest: str, data_dir: Path) -> Path:
+    """The file that the part of a URL after ``duckdb:`` names."""
+    absolute = rest.startswith("///")
+    name = rest.lstrip("/") if absolute else rest
+    if not name or name.startswith("/"):
+        raise ConfigError(
+            f"store URL 'duckdb:{rest}' names no file; use duckdb:undertow.duckdb, a name in the data folder,"
+            " or duckdb:///absolute/path with three slashes"
+        )
+    return Path("/") / name if absolute else data_dir / name
 
 
 def _own_token(settings: Settings) -> str | None:

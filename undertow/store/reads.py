@@ -1,15 +1,41 @@
-"""Named SQL that analysis reads with. Values are bound; ``$after``, ``$head`` and ``$since`` bound by the run.
+"""Named SQL that analysis reads with. Values are bound; ``$after``, ``$head`` and ``$since`` by the run.
 
 A *turn* is represented by the last of its calls that answered.
 """
 
 from __future__ import annotations
 
-_NEW = "load_seq > $after AND load_seq <= $head AND start_time >= $since"
+_TURN = "coalesce(turn_id, interaction_id)"
+_STANDS_FOR_TURN = f"""row_number() OVER (
+    PARTITION BY {_TURN} ORDER BY response_text_hash IS NULL, start_time DESC, interaction_id
+) = 1"""
+
+# What no run has seen yet, and what is to be analysed again.
+_NEW = "load_seq <= $head AND (load_seq > $after OR start_time >= $since)"
+
+# Judgements of our own: anybody may post evaluations of the same name, and several of them about one call.
+_OWN = "target_kind = 'interaction' AND run_id IS NOT NULL"
+_GROUNDED = f"""
+    SELECT target_id AS interaction_id, arg_max(1 - value, created_at) AS risk, arg_max(label, created_at) AS label
+    FROM evaluations WHERE name = 'groundedness' AND value IS NOT NULL AND {_OWN} GROUP BY ALL
+"""
+_REFUSED = f"""
+    SELECT DISTINCT target_id AS interaction_id FROM evaluations
+    WHERE name = 'refusal' AND evaluator = 'refusal-phrases' AND {_OWN}
+"""
+
+# A thumb without a value says nothing.
+_THUMBS = "FROM feedback WHERE kind = 'thumb' AND target_kind = 'interaction' AND value IS NOT NULL GROUP BY ALL"
 
 WATERMARK = """
 SELECT coalesce(max(watermark), 0) AS watermark FROM runs
 WHERE analyzer = $analyzer AND version = $version AND status = 'ok'
+"""
+
+# The newest commit that brought something to analyse; our own results are commits too.
+NEWEST_TRAFFIC = """
+SELECT coalesce(max(load_seq), 0) AS newest
+FROM (SELECT load_seq FROM interactions UNION ALL SELECT load_seq FROM feedback)
 """
 
 # One row per distinct text that has no vector of the model yet.
@@ -27,16 +53,27 @@ WHERE content_hash IS NOT NULL AND text <> ''
 GROUP BY ALL ORDER BY field, content_hash
 """
 
-# Turns with a question, in the order of time.
-TURNS = """
-SELECT interaction_id, coalesce(turn_id, interaction_id) AS turn_id, trace_id, session_id, user_id, service_name,
-       start_time, prompt, prompt_text_hash, response_text_hash, load_seq
-FROM semantic_interactions WHERE prompt_text_hash IS NOT NULL AND load_seq <= $head
-QUALIFY row_number() OVER (
-    PARTITION BY coalesce(turn_id, interaction_id)
-    ORDER BY response_text_hash IS NULL, start_time DESC, interaction_id
-) = 1
+# Turns with a question that start within [$from, $to), in the order of time. Calls of a turn lie within a day.
+TURNS = f"""
+WITH stands AS (
+    SELECT interaction_id, {_TURN} AS turn_id, trace_id, session_id, user_id, service_name,
+           start_time, prompt, prompt_text_hash, response_text_hash, load_seq
+    FROM semantic_interactions WHERE prompt_text_hash IS NOT NULL AND load_seq <= $head
+      AND start_time >= $from - INTERVAL 1 DAY AND start_time < $to + INTERVAL 1 DAY
+    QUALIFY {_STANDS_FOR_TURN}
+)
+SELECT * FROM stands WHERE start_time >= $from AND start_time < $to
 ORDER BY start_time, interaction_id
+"""
+
+TURNS_WITH_VECTOR = f"""
+WITH stands AS (
+    SELECT prompt_text_hash AS content_hash FROM semantic_interactions
+    WHERE prompt_text_hash IS NOT NULL AND load_seq <= $head
+    QUALIFY {_STANDS_FOR_TURN}
+)
+SELECT count(*) AS turns FROM stands
+SEMI JOIN (SELECT content_hash FROM embeddings WHERE field = 'prompt' AND model = $model) USING (content_hash)
 """
 
 # Days (in the zone of day buckets) and services touched by what is new.
@@ -46,12 +83,31 @@ FROM semantic_interactions WHERE {_NEW}
 """
 
 TURN_DOCUMENTS = """
-SELECT interaction_id, content_hash FROM documents WHERE content_hash IS NOT NULL AND load_seq <= $head
-ORDER BY interaction_id, rank
+SELECT d.interaction_id, d.content_hash FROM documents d
+SEMI JOIN (SELECT interaction_id FROM interactions WHERE start_time >= $from AND start_time < $to)
+    USING (interaction_id)
+WHERE d.content_hash IS NOT NULL AND d.load_seq <= $head
+ORDER BY d.interaction_id, d.rank
 """
 
+# Questions that need a topic, and whether their call is the one that stands for its turn.
 TO_ASSIGN = f"""
-SELECT interaction_id, prompt_text_hash FROM semantic_interactions WHERE prompt_text_hash IS NOT NULL AND {_NEW}
+SELECT interaction_id, prompt_text_hash, start_time, {_STANDS_FOR_TURN} AS stands
+FROM semantic_interactions WHERE prompt_text_hash IS NOT NULL AND load_seq <= $head
+  AND {_TURN} IN (SELECT {_TURN} FROM semantic_interactions WHERE {_NEW})
+QUALIFY load_seq > $after OR start_time >= $since
+"""
+
+# Turns by topic, without those that TO_ASSIGN gives.
+TURNS_BY_TOPIC = f"""
+WITH stands AS (
+    SELECT interaction_id, start_time, load_seq FROM semantic_interactions
+    WHERE prompt_text_hash IS NOT NULL AND load_seq <= $head
+    QUALIFY {_STANDS_FOR_TURN}
+)
+SELECT topic_id, count(*) AS turns, min(start_time) AS first_seen, max(start_time) AS last_seen
+FROM stands JOIN topic_assignments USING (interaction_id)
+WHERE field = 'prompt' AND NOT (load_seq > $after OR start_time >= $since) GROUP BY topic_id
 """
 
 ANSWERS_WITH_DOCUMENTS = f"""
@@ -70,7 +126,7 @@ ORDER BY interaction_id
 """
 
 NEW_ANSWERS = f"""
-SELECT interaction_id, response FROM semantic_interactions WHERE response IS NOT NULL AND response <> '' AND {_NEW}
+SELECT interaction_id, coalesce(response, '') AS response FROM semantic_interactions WHERE {_NEW}
 """
 
 CALLS_TO_PRICE = f"""
@@ -103,47 +159,53 @@ FROM firsts WINDOW chain AS (PARTITION BY kind, name ORDER BY "at", value)
 QUALIFY lag(value) OVER chain IS NOT NULL
 """
 
-# Hours touched by calls that are new or by feedback or judgements given since.
+# Hours touched by turns with calls that are new, or by feedback given since.
 _TOUCHED_HOURS = f"""
-    SELECT DISTINCT service_name, date_trunc('hour', start_time) AS hour FROM interactions WHERE {_NEW}
+    SELECT DISTINCT service_name, date_trunc('hour', start_time) AS hour FROM interactions
+    WHERE {_TURN} IN (SELECT {_TURN} FROM interactions WHERE {_NEW})
     UNION
     SELECT DISTINCT i.service_name, date_trunc('hour', i.start_time)
     FROM feedback f JOIN interactions i ON f.target_id = i.interaction_id WHERE f.load_seq > $after
 """
 
 # Rows of `rollups`: (n, total) of every metric, by hour and segment. A rate is total / n.
+# Topics are no segment here: a refit moves calls between them in hours that nothing else touches.
 ROLLUPS = f"""
 WITH touched AS ({_TOUCHED_HOURS}),
+counted AS (
+    SELECT *, {_TURN} AS turn, date_trunc('hour', start_time) AS hour FROM interactions
+    WHERE duplicate_of IS NULL AND load_seq <= $head AND NOT coalesce(contains(flags, 'time'), false)
+),
+within AS (
+    SELECT i.* FROM counted i
+    SEMI JOIN touched t ON t.service_name IS NOT DISTINCT FROM i.service_name AND t.hour = i.hour
+),
+turns AS (SELECT turn, count(*) AS calls FROM counted SEMI JOIN within USING (turn) GROUP BY turn),
 calls AS (
-    SELECT i.*, date_trunc('hour', i.start_time) AS hour, c.cost_usd, ta.topic_id
-    FROM interactions i SEMI JOIN touched t ON t.service_name IS NOT DISTINCT FROM i.service_name
-         AND t.hour = date_trunc('hour', i.start_time)
-    LEFT JOIN costs c USING (interaction_id)
-    LEFT JOIN topic_assignments ta ON ta.interaction_id = i.interaction_id AND ta.field = 'prompt'
-    WHERE i.duplicate_of IS NULL AND i.load_seq <= $head AND NOT coalesce(contains(i.flags, 'time'), false)
+    SELECT i.*, t.calls, c.cost_usd
+    FROM within i JOIN turns t USING (turn) LEFT JOIN costs c USING (interaction_id)
 ),
 semantic AS (SELECT * FROM calls WHERE operation IN ('chat', 'text_completion')),
 thumbs AS (
-    SELECT target_id AS interaction_id, avg(CASE WHEN value <= 0 THEN 1.0 ELSE 0.0 END) AS negative
-    FROM feedback WHERE kind = 'thumb' AND target_kind = 'interaction' GROUP BY ALL
+    SELECT target_id AS interaction_id, avg(CASE WHEN value <= 0 THEN 1.0 ELSE 0.0 END) AS negative {_THUMBS}
 ),
 grounded AS (
-    SELECT target_id AS interaction_id, CAST(label = 'ungrounded' AS INTEGER) AS ungrounded
-    FROM evaluations WHERE name = 'groundedness' AND label IN ('grounded', 'ungrounded')
+    SELECT interaction_id, CAST(label = 'ungrounded' AS INTEGER) AS ungrounded
+    FROM ({_GROUNDED}) WHERE label IN ('grounded', 'ungrounded')
 ),
-refused AS (SELECT DISTINCT target_id AS interaction_id FROM evaluations WHERE name = 'refusal'),
+refused AS ({_REFUSED}),
 facts AS (
-    SELECT hour, service_name, environment, request_model, prompt_version, topic_id,
+    SELECT hour, service_name, environment, request_model, prompt_version,
            unnest([
                {{'metric': 'cost', 'x': cost_usd}},
                {{'metric': 'errors', 'x': CAST(status = 'ERROR' AS DOUBLE)}},
                {{'metric': 'tokens', 'x': CAST(coalesce(input_tokens, 0) + coalesce(output_tokens, 0) AS DOUBLE)}},
                {{'metric': 'duration_ms', 'x': duration_ms}},
-               {{'metric': 'turns', 'x': 1.0 / count(*) OVER (PARTITION BY coalesce(turn_id, interaction_id))}}
+               {{'metric': 'turns', 'x': 1.0 / calls}}
            ], recursive := true)
     FROM calls
     UNION ALL
-    SELECT hour, service_name, environment, request_model, prompt_version, topic_id,
+    SELECT hour, service_name, environment, request_model, prompt_version,
            unnest([
                {{'metric': 'ungrounded', 'x': CAST(ungrounded AS DOUBLE)}},
                {{'metric': 'feedback_negative', 'x': negative}},
@@ -153,7 +215,7 @@ facts AS (
     FROM semantic s LEFT JOIN grounded g USING (interaction_id) LEFT JOIN thumbs f USING (interaction_id)
          LEFT JOIN refused r ON r.interaction_id = s.interaction_id
 )
-SELECT hour, service_name, environment, request_model, prompt_version, topic_id, metric,
+SELECT hour, service_name, environment, request_model, prompt_version, CAST(NULL AS BIGINT) AS topic_id, metric,
        count(*) AS n, sum(x) AS total
 FROM facts WHERE x IS NOT NULL GROUP BY ALL
 """
@@ -169,9 +231,14 @@ KNOWN_CHANGES = """
 SELECT change_id, "at", kind, after, source FROM changes
 """
 
-TOPIC_LABELS = "SELECT topic_id, label, label_source FROM topics"
+TOPIC_LABELS = "SELECT topic_id, label, label_source, exemplars FROM topics"
 
-ASSIGNED_TOPICS = "SELECT interaction_id, topic_id FROM topic_assignments WHERE field = 'prompt'"
+ASSIGNED_TOPICS = """
+SELECT a.interaction_id, a.topic_id FROM topic_assignments a
+SEMI JOIN (SELECT interaction_id FROM interactions WHERE start_time >= $from AND start_time < $to)
+    USING (interaction_id)
+WHERE a.field = 'prompt'
+"""
 
 CHANGES = "SELECT \"at\", kind, coalesce(name, '') AS name, coalesce(after, '') AS after FROM changes ORDER BY \"at\""
 
@@ -187,10 +254,11 @@ SELECT service_name, hour, sum(total) FILTER (metric = 'turns') AS n,
 FROM rollups WHERE metric IN ('turns', 'cost') GROUP BY ALL ORDER BY service_name, hour
 """
 
+# Onsets of drift. A day that is not over is looked at again and again, and tells nothing yet.
 DRIFTED = """
 SELECT drift_id, field, segment, current_start, current_end, effect, p_value, sentence, verdict,
        lag(verdict) OVER (PARTITION BY segment, field ORDER BY current_start) AS before
-FROM drift WHERE verdict <> 'insufficient'
+FROM drift WHERE verdict <> 'insufficient' AND current_end <= $now
 QUALIFY verdict = 'drifted' AND before IS DISTINCT FROM 'drifted'
 """
 
@@ -209,8 +277,7 @@ WITH wanted AS (
 ),
 thumbs AS (
     SELECT target_id AS interaction_id, avg(CASE WHEN value <= 0 THEN -1.0 ELSE 1.0 END) AS feedback_value,
-           count(*) AS feedback_n
-    FROM feedback WHERE kind = 'thumb' AND target_kind = 'interaction' GROUP BY ALL
+           count(*) AS feedback_n {_THUMBS}
 ),
 comments AS (
     SELECT DISTINCT target_id AS interaction_id FROM feedback
@@ -221,11 +288,8 @@ claimed AS (
            count(*) FILTER (verdict IN ('unsupported', 'contradicted')) AS unsupported
     FROM claims GROUP BY ALL
 ),
-grounded AS (
-    SELECT target_id AS interaction_id, 1 - value AS risk, label FROM evaluations
-    WHERE name = 'groundedness' AND value IS NOT NULL
-),
-refused AS (SELECT DISTINCT target_id AS interaction_id FROM evaluations WHERE name = 'refusal'),
+grounded AS ({_GROUNDED}),
+refused AS ({_REFUSED}),
 repeated AS (
     SELECT trace_id, max(times) AS times FROM (
         SELECT trace_id, count(*) AS times FROM tool_runs WHERE name IS NOT NULL GROUP BY trace_id, name, arguments
@@ -242,4 +306,17 @@ LEFT JOIN refused r USING (interaction_id) LEFT JOIN repeated p USING (trace_id)
 ORDER BY i.interaction_id
 """
 
-REVIEW_STATES = "SELECT interaction_id, state, severity, decided_by FROM reviews"
+REVIEW_STATES = "SELECT interaction_id, state, severity, assignee, decided_by FROM reviews"
+
+FIRINGS = """
+SELECT event_id, alert_id, happened_at, severity, sentence, evidence FROM alert_events
+WHERE alert_id LIKE 'builtin:%' AND kind = 'fired'
+"""
+
+# The first topic id that nothing in the store refers to.
+FREE_TOPIC_ID = """
+SELECT coalesce(max(topic_id), -1) + 1 AS free FROM (
+    SELECT topic_id FROM topics UNION ALL SELECT topic_id FROM topic_history
+    UNION ALL SELECT topic_id FROM topic_assignments UNION ALL SELECT topic_id FROM drift_contributions
+)
+"""

@@ -56,7 +56,7 @@ TABLES: Mapping[str, Table] = {
         ("hour", "service_name", "environment", "request_model", "prompt_version", "topic_id", "metric"),
     ),
     "alerts": Table(("alert_id",)),
-    "alert_events": Table(("event_id",), "keep"),
+    "alert_events": Table(("event_id",)),
     "requests": Table(("request_id",)),
     "runs": Table(("run_id",)),
     "audit_log": Table(("audit_id",), "keep"),
