@@ -19,6 +19,8 @@ Floats = NDArray[np.floating[Any]]
 
 _QUERY_BLOCK = 256
 _ROW_BLOCK = 16_384
+_ASKED_AT_ONCE = 20_000
+_VECTORS = "SELECT content_hash, dim, dtype, vector FROM embeddings WHERE field = ? AND model = ?"
 
 
 def nearest(query_vectors: Floats, matrix: Floats, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -109,13 +111,13 @@ def load_vectors(
     StoreError
         Stored vectors of this model differ in their dimension, or are not as long as they claim.
     """
-    wanted = "" if among is None else "AND content_hash IN (SELECT unnest(CAST($among AS VARCHAR[])))"
-    params: dict[str, object] = {"field": field, "model": model}
-    table = store.query(
-        "SELECT content_hash, dim, dtype, vector FROM embeddings"
-        f" WHERE field = $field AND model = $model {wanted} ORDER BY content_hash",
-        params if among is None else {**params, "among": list(among)},
-    )
+    if among is None:
+        table = store.query(f"{_VECTORS} ORDER BY content_hash", [field, model])
+    else:
+        wanted = sorted(set(among))
+        sql = f"{_VECTORS} AND content_hash IN (SELECT unnest(CAST(? AS VARCHAR[]))) ORDER BY content_hash"
+        parts = [wanted[start : start + _ASKED_AT_ONCE] for start in range(0, len(wanted), _ASKED_AT_ONCE)]
+        table = pa.concat_tables([store.query(sql, [field, model, part]) for part in parts or [[]]])
     hashes = table["content_hash"].to_numpy(zero_copy_only=False)
     if not len(hashes):
         return hashes, np.empty((0, 0), np.float32)

@@ -160,8 +160,11 @@ def _window(X: ArrayLike, groups: Groups | None, name: str) -> _Window:
         return _Window(rows, np.arange(len(rows), dtype=np.int64), len(rows))
     if len(groups) != len(rows):
         raise ValueError(f"{name} has {len(rows)} rows, but there are {len(groups)} groups")
-    values, session = np.unique(np.asarray([str(group) for group in groups]), return_inverse=True)
-    return _Window(rows, session.astype(np.int64), len(values))
+    names = np.asarray([str(group) for group in groups])
+    _, first, session = np.unique(names, return_index=True, return_inverse=True)
+    # Numbered as they come: what a caller calls its sessions must not decide how they are divided at random.
+    rank = np.argsort(np.argsort(first))
+    return _Window(rows, rank[session].astype(np.int64), len(first))
 
 
 def _excess_cells(old: _Window, new: _Window, rng: np.random.Generator) -> list[_Cell]:

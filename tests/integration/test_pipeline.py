@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from analysis.analyzer import Batch, Context
+from analysis.analyzer import Batch, Context, Shared
 from analysis.pipeline import Pipeline
-from tests.integration.traffic import START, write_history
+from analysis.turns import Turns, read_turns
+from tests.integration.traffic import START, call, write_history
 from undertow.config import Settings
 from undertow.errors import ConfigError
 from undertow.store.embedded import EmbeddedStore
+from undertow.text import content_hash
 
 RESULTS = ("embeddings", "topics", "topic_assignments", "drift", "evaluations", "claims", "costs", "rollups", "reviews")
 
@@ -118,8 +123,6 @@ def test_a_second_run_changes_nothing(analysed) -> None:
 
 
 def test_analysing_again_what_was_analysed_gives_the_same_rows(analysed) -> None:
-    from datetime import timedelta
-
     store, settings = analysed
     before = {table: one(store, f"SELECT count(*) AS n FROM {table}")["n"] for table in RESULTS}
     Pipeline(store, settings, only=["drift", "groundedness", "cost", "flags"]).run(since=timedelta(days=36_500))
@@ -131,6 +134,56 @@ def test_late_traffic_is_picked_up_by_its_sequence_not_its_time(analysed) -> Non
     write_history(store, days=1, per_day=3, seed=9)  # ids of the first day again, later in sequence
     runs = {run.analyzer: run for run in Pipeline(store, settings, only=["cost", "groundedness"]).run()}
     assert runs["cost"].rows == runs["groundedness"].rows == 3
+
+
+def test_a_pass_over_a_new_day_reads_its_weeks_alone_and_counts_and_shows_topics_as_before(
+    analysed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, settings = analysed
+    Pipeline(store, settings).run()
+    before = {row["topic_id"]: row for row in store.query("SELECT * FROM topics").to_pylist()}
+    day, oldest = START + timedelta(days=41), []
+
+    def watched(*args: Any, **bounds: Any) -> Turns:
+        turns = read_turns(*args, **bounds)
+        oldest.append(turns.frame["start_time"].min())
+        return turns
+
+    monkeypatch.setattr("analysis.analyzers.topics.read_turns", watched)
+    monkeypatch.setattr("analysis.analyzers.drift.read_turns", watched)
+    calls = [call(10_000_000 + n, day + timedelta(minutes=n), prompt=f"my card {n}") for n in range(3)]
+    calls = [{**row, "prompt_text_hash": content_hash(row["prompt"])} for row in calls]
+    store.commit({"interactions": pa.Table.from_pylist(calls)}, key="a new day")
+    runs = Pipeline(store, settings).run()
+    assert {run.analyzer: run.rows for run in runs}["topics"] == 3
+    assert len(oldest) == 2
+    assert all(at >= day - timedelta(days=31) for at in oldest)
+    after = {row["topic_id"]: row for row in store.query("SELECT * FROM topics").to_pylist()}
+    assert after.keys() == before.keys()
+    counted = store.query(
+        "SELECT topic_id, count(*) AS size, min(start_time) AS first_seen, max(start_time) AS last_seen"
+        " FROM topic_assignments JOIN interactions USING (interaction_id) GROUP BY ALL"
+    ).to_pylist()
+    turns = sum(row["size"] for row in counted)
+    for row in counted:
+        if row["topic_id"] >= 0:
+            topic = after[row["topic_id"]]
+            assert {name: topic[name] for name in row} == row
+            assert topic["share"] == pytest.approx(row["size"] / turns)
+    assert all(after[id_]["exemplars"] == row["exemplars"] for id_, row in before.items())
+    assert any(row["exemplars"] != "[]" for row in before.values())
+
+
+def test_turns_within_bounds_are_those_of_all_turns(analysed) -> None:
+    store, settings = analysed
+    context = Context(store, settings, "r", START, 0, 10**6, shared=Shared(settings))
+    start, end = START + timedelta(days=5, hours=3), START + timedelta(days=9)
+    whole, part = read_turns(context), read_turns(context, start=start, end=end)
+    inside = ((whole.frame["start_time"] >= start) & (whole.frame["start_time"] < end)).to_numpy()
+    assert 0 < len(part) < len(whole)
+    assert part.frame["interaction_id"].tolist() == whole.frame.loc[inside, "interaction_id"].tolist()
+    for field, vectors in part.vectors.items():
+        assert np.array_equal(vectors, whole.vectors[field][inside], equal_nan=True)
 
 
 def test_topics_of_another_embedding_model_take_ids_that_were_never_used(analysed) -> None:

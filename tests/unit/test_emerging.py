@@ -103,3 +103,16 @@ def test_groups_must_fit_their_rows():
         find_emerging(np.ones((30, 4)), np.ones((5, 4)), current_groups=["a", "b"])
     with pytest.raises(ValueError, match="reference has 4 columns, current has 3"):
         find_emerging(np.ones((30, 4)), np.ones((5, 3)))
+
+
+def test_what_sessions_are_called_decides_nothing():
+    rng = np.random.default_rng(0)
+    reference = messages(rng, rng.integers(0, SUBJECTS, 600))
+    current = messages(rng, np.r_[rng.integers(0, SUBJECTS, 170), np.full(30, SUBJECTS)])
+    old, new = np.arange(600) // 2, 300 + np.arange(200) // 2
+    found = [
+        find_emerging(reference, current, reference_groups=old + offset, current_groups=new + offset)
+        for offset in (0, 7, 9_900)
+    ]
+    assert found[0]
+    assert found[0] == found[1] == found[2]

@@ -116,3 +116,13 @@ def test_a_truncated_vector_is_refused():
 def test_hashes_and_vectors_must_be_as_many():
     with pytest.raises(ValueError, match="1 content hashes for 2 vectors"):
         pack_vectors(["a"], "prompt", "m", unit_vectors(2))
+
+
+def test_vectors_are_read_of_the_wanted_texts_alone(tmp_path: Path):
+    names, matrix = [f"h{n}" for n in range(6)], unit_vectors(6)
+    with open_store(f"duckdb://{tmp_path}/u.duckdb") as store:
+        store.commit({"embeddings": pack_vectors(names, "prompt", "m", matrix, dtype="float32")}, key="k")
+        found, rows = load_vectors(store, "prompt", "m", among=["h4", "h1", "h1", "unknown"])
+        assert found.tolist() == ["h1", "h4"]
+        np.testing.assert_array_equal(rows, matrix[[1, 4]])
+        assert load_vectors(store, "prompt", "m", among=[])[1].shape == (0, 0)
