@@ -32,7 +32,7 @@ test-full: setup
 	$(BIN)/python -m pytest -m 'slow or not slow'
 
 e2e: setup
-	UNDERTOW_REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/e2e
+	E2E_REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/e2e
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import json
+import logging
 import math
 import os
 import re
@@ -37,6 +38,9 @@ from undertow.errors import ConfigError
 ENV_PREFIX = "UNDERTOW_"
 FILE_NAME = "undertow.toml"
 MASK = "********"
+_PERHAPS_MEANT, _SURELY_MEANT = 0.6, 0.8
+
+_log = logging.getLogger(__name__)
 SCOPES = ("ingest", "read", "write")
 RATES = ("input", "output", "cache_read", "cache_write", "reasoning", "request")
 
@@ -264,6 +268,10 @@ def load_settings(
     for layer in layers:
         for path, (value, origin) in layer.items():
             if path not in known:
+                if origin.startswith(ENV_PREFIX) and not _close(path, known, _SURELY_MEANT):
+                    # Somebody else's variable must not stop this process.
+                    _log.warning("%s is no setting of Undertow and is ignored", origin)
+                    continue
                 raise ConfigError(_unknown(path, origin, known))
             values[path] = value
             origins[path] = origin
@@ -359,9 +367,16 @@ def _nest(values: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
+def _close(path: str, known: Known, cutoff: float) -> str | None:
+    """The known name that is most like this one, also where single underscores stand for double ones."""
+    spellings = (path, path.replace("_", "."), path.replace("_", ".", 1))
+    found = (difflib.get_close_matches(spelling, known, n=1, cutoff=cutoff) for spelling in spellings)
+    return next((names[0] for names in found if names), None)
+
+
 def _unknown(path: str, origin: str, known: Known) -> str:
-    close = difflib.get_close_matches(path, known, n=1) or difflib.get_close_matches(path.replace("_", "."), known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else "; `undertow config` lists every setting"
+    close = _close(path, known, _PERHAPS_MEANT)
+    hint = f"; did you mean {close!r}?" if close else "; `undertow config` lists every setting"
     return f"unknown setting {path!r} (from {origin}){hint}"
 
 

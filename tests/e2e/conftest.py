@@ -58,7 +58,7 @@ def chromium() -> str:
     if found:
         return found
     reason = f"no Chromium found in {', '.join(CHROMIUMS)} or on the path; install Debian's package chromium"
-    if os.environ.get("UNDERTOW_REQUIRE_BROWSER") == "1":
+    if os.environ.get("E2E_REQUIRE_BROWSER") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
 
@@ -79,7 +79,7 @@ def browser() -> Iterator[Any]:
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the demo's data folder, or the factory's data: verdicts must not reach the original."""
     folder = tmp_path_factory.mktemp("e2e") / "data"
-    demo = os.environ.get("UNDERTOW_DEMO_DIR")
+    demo = os.environ.get("E2E_DEMO_DIR")
     if demo:
         shutil.copytree(demo, folder, ignore=shutil.ignore_patterns("collector.json", "*.tmp"))
         return folder

@@ -81,7 +81,7 @@ def verdicts_of(served: Served) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_every_page_shows_itself_and_fits(size: str, browser: Any, served: Served, tmp_path: Path) -> None:
-    folder = Path(os.environ.get("UNDERTOW_SCREENSHOTS") or tmp_path)
+    folder = Path(os.environ.get("E2E_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     width, height = SIZES[size]
     watched = watch(browser, width=width, height=height, scheme="light")
@@ -101,7 +101,7 @@ def test_every_page_shows_itself_and_fits(size: str, browser: Any, served: Serve
 
 
 def test_hostile_text_is_shown_and_does_nothing(browser: Any, served: Served) -> None:
-    if os.environ.get("UNDERTOW_DEMO_DIR"):
+    if os.environ.get("E2E_DEMO_DIR"):
         pytest.skip("the demo sends no hostile text")
     watched = watch(browser, width=1440, height=900, scheme="light")
     go(watched, served, "interaction", f"?interaction={hostile_id()}")

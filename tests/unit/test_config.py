@@ -137,3 +137,14 @@ def test_a_size_is_one_that_duckdb_understands(size: str, tmp_path: Path) -> Non
 def test_an_empty_token_opens_nothing(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="a token is empty"):
         load_settings(env={"UNDERTOW_AUTH__TOKENS": '{"": ["ingest"]}'}, folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["UNDERTOW_STORE_PORT", "UNDERTOW_COLECTOR__HTTP_PORT", "UNDERTOW_DATADIR"])
+def test_a_misspelt_variable_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean"):
+        load_settings(env={name: "1"}, folder=tmp_path)
+
+
+def test_a_variable_of_somebody_else_is_ignored_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load_settings(env={"UNDERTOW_RUNNER_LABEL": "x"}, folder=tmp_path)
+    assert "UNDERTOW_RUNNER_LABEL is no setting" in caplog.text
