@@ -145,12 +145,6 @@ def resolve(filters: Filters, newest: datetime, oldest: datetime, zone: ZoneInfo
     return window, Window(window.start - back, window.start)
 
 
-def describe(filters: Filters) -> str:
-    """The window in words, for a sentence."""
-    span = _SPAN.fullmatch(filters.window)
-    return f"{span[1]} to {span[2]}" if span else WINDOWS[filters.window]
-
-
 def _known(text: str, known: Mapping[str, str], default: str) -> str:
     if text in known:
         return text

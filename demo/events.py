@@ -48,10 +48,6 @@ class Event:
         """Whether the event holds at a moment."""
         return self.start <= moment < self.end
 
-    def overlaps(self, start: datetime, end: datetime) -> bool:
-        """Whether the event holds at some moment of a window."""
-        return self.start < end and start < self.end
-
     def to_json(self) -> dict[str, Any]:
         """Return plain values, times as ISO 8601."""
         return asdict(self) | {"start": self.start.isoformat(), "end": self.end.isoformat(), "moves": list(self.moves)}

@@ -16,8 +16,7 @@
     │   ├── OverloadedError       the backlog is full; try again later
     │   └── NotDurableError       the journal cannot be written (a full disk); nothing was acknowledged
     ├── PortInUseError            another process listens there
-    ├── ModelMissingError         a model file is absent; the message names the command that makes it
-    └── AnalysisError             an analyzer failed
+    └── ModelMissingError         a model file is absent; the message names the command that makes it
 
 A message says what happened, what was got, what was expected and what to do.
 *Not enough data* is a result (``insufficient``), never an exception.
@@ -92,7 +91,3 @@ class PortInUseError(UndertowError):
 
 class ModelMissingError(UndertowError):
     """A model file is absent; the message names the command that makes it."""
-
-
-class AnalysisError(UndertowError):
-    """An analyzer failed."""

@@ -368,5 +368,5 @@ def _runs(made: Any, end: datetime) -> None:
             finished_at=end + timedelta(minutes=2, seconds=number * 4 + 3),
             watermark=1,
             rows=1800 if name != "feedback" else 0,
-            error="AnalysisError: no column 'thumbs'" if name == "feedback" else None,
+            error="QueryError: no column 'thumbs'" if name == "feedback" else None,
         )
