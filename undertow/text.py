@@ -23,6 +23,12 @@ def normalise(text: str) -> str:
     return _utf8(text).decode()
 
 
+def one_line(text: str, width: int) -> str:
+    """Return a text on one line of at most `width` characters, without those that could steer a terminal."""
+    line = "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
 def content_hash(text: str) -> str:
     """Return the identity of a text: SHA-256 in hex of its normalised UTF-8 bytes."""
     return hashlib.sha256(_utf8(text)).hexdigest()

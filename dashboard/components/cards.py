@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard.formats import escape, plain, shorten, stamp_html
 from dashboard.screen import Screen
+from undertow.finder import Found
 
 
 def quote(row: Mapping[str, Any], screen: Screen, *, current: bool, answer: bool = False) -> str:
@@ -28,6 +29,16 @@ def example(row: Mapping[str, Any], screen: Screen, label: str, *, answer: bool 
     with st.container(gap=None):
         st.html(quote(row, screen, current=True, answer=answer))
         open_link(row["interaction_id"], label, screen)
+
+
+def found(item: Found, screen: Screen) -> None:
+    """A text that a search found, with the link to its newest call."""
+    how = "contains the words" if item.similarity is None else f"similarity {item.similarity:.2f}"
+    calls = "" if item.calls == 1 else f" · {item.calls:,} calls"
+    who = f"{stamp_html(item.last_seen, screen.zone)} · {escape(item.service_name)} · {how}{calls}"
+    with st.container(gap=None):
+        st.html(f'<div class="ut-quote now"><span class="who">{who}</span>{escape(shorten(item.text, 320))}</div>')
+        open_link(item.interaction_id, "Open", screen)
 
 
 def table(head: Sequence[tuple[str, str]], body: Iterable[Sequence[str]]) -> str:

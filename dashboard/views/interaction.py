@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import data, screen
+from dashboard import data, screen, search
 from dashboard.components import cards, review, text, waterfall
 from dashboard.formats import NONE, duration, escape, json_list, json_value, money, shorten, stamp, stamp_html
+from undertow.search import Field
 
 PAGE = 25
 now = screen.current()
@@ -122,6 +123,23 @@ def draw_evaluations(row: Mapping[str, Any]) -> None:
         st.html(cards.table((("when", ""), ("kind", ""), ("value", ""), ("by", ""), ("comment", "wide")), said))
 
 
+def draw_similar(row: Mapping[str, Any]) -> None:
+    """Questions near this one in meaning, and answers near its answer."""
+    left, right = st.columns(2, gap="large")
+    parts: tuple[tuple[Any, str, Field, str], ...] = (
+        (left, "Similar questions", "prompt", "prompt_text_hash"),
+        (right, "Similar answers", "response", "response_text_hash"),
+    )
+    for column, title, field, key in parts:
+        with column:
+            text.heading(title, "by meaning, over all time")
+            found = search.like(row[key], field, now) if row[key] else []
+            if not found:
+                text.empty("None", "This call has no text here, or it is not embedded yet.", "undertow analyze")
+            for item in found[:6]:
+                cards.found(item, now)
+
+
 def draw_raw(row: Mapping[str, Any]) -> None:
     """The record as it is stored."""
     record = {name: _plain(value) for name, value in row.items() if value is not None}
@@ -156,7 +174,8 @@ def draw() -> None:
     if topic and topic[0]["label"]:
         st.html(f'<p class="ut-small">topic: {escape(topic[0]["label"])}</p>')
     draw_waterfall(row)
-    answer, conversation, judged, raw = st.tabs(["Answer and documents", "Conversation", "Evaluations", "Raw"])
+    names = ["Answer and documents", "Conversation", "Evaluations", "Similar", "Raw"]
+    answer, conversation, judged, similar, raw = st.tabs(names, on_change="rerun", key="part")
     with answer:
         left, right = st.columns([0.55, 0.45], gap="large")
         with left:
@@ -167,6 +186,9 @@ def draw() -> None:
         draw_conversation(row)
     with judged:
         draw_evaluations(row)
+    with similar:
+        if similar.open:
+            draw_similar(row)
     with raw:
         draw_raw(row)
 

@@ -7,14 +7,16 @@ from zlib import crc32
 
 import streamlit as st
 
-from dashboard import actions, data, screen
+from dashboard import actions, data, screen, search
 from dashboard.charts import topic_map
 from dashboard.components import cards, text, topics
 from dashboard.formats import count, escape, json_list, percent, stamp_html
 from undertow.errors import StoreError
+from undertow.search import Field
 
 PAGE = 25
 POINTS = 3_000
+SEARCHED: dict[Field, str] = {"prompt": "Questions", "response": "Answers", "document": "Documents"}
 now = screen.current()
 
 
@@ -97,6 +99,41 @@ def draw_detail(topic: int) -> None:
         st.page_link("views/overview.py", label="Restrict every page to this topic", query_params=query)
 
 
+def draw_search() -> None:
+    """Find messages by what they mean or say, within the filters of the page."""
+    st.divider()
+    text.heading("Find messages", "by meaning and by words, in the time and the filters above")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        asked = st.text_input(
+            "Find messages",
+            placeholder="A word, or a sentence that means what you look for",
+            label_visibility="collapsed",
+            key="find",
+            bind="query-params",
+            width=440,
+        )
+        field = st.segmented_control(
+            "In",
+            list(SEARCHED),
+            default="prompt",
+            required=True,
+            format_func=lambda name: SEARCHED[name],
+            label_visibility="collapsed",
+            key="find_in",
+        )
+    if not (asked or "").strip():
+        return
+    found, without_meaning = search.find(str(asked), field, now)
+    if without_meaning:
+        st.html(f'<p class="ut-small">Found by words alone: {escape(without_meaning)}</p>')
+    if not found:
+        text.empty("Nothing was found", "Other words, a wider time window or fewer filters may help.")
+    left, right = st.columns(2, gap="large")
+    for number, item in enumerate(found):
+        with left if number % 2 == 0 else right:
+            cards.found(item, now)
+
+
 def _examples(rows: list[dict[str, Any]], limit: int) -> None:
     if not rows:
         text.empty("No example in this time", "Widen the time window to see one.")
@@ -130,7 +167,7 @@ def draw() -> None:
     levels = sorted({row["level"] for row in rows})
     text.lead(topics.sentence(now, [row for row in rows if row["level"] == 0]))
     with st.container(horizontal=True, vertical_alignment="center"):
-        search = st.text_input(
+        wanted = st.text_input(
             "Search", placeholder="Search topics", label_visibility="collapsed", key="search", width=260
         )
         level = levels[0]
@@ -145,7 +182,7 @@ def draw() -> None:
                 label_visibility="collapsed",
                 key="level",
             )
-    needle = (search or "").lower()
+    needle = (wanted or "").lower()
     shown = [row for row in rows if row["level"] == level and needle in f"{row['label']} {row['keywords']}".lower()]
     left, right = st.columns([0.6, 0.4], gap="medium")
     with left:
@@ -156,6 +193,7 @@ def draw() -> None:
         draw_map()
     if picked is not None:
         draw_detail(picked)
+    draw_search()
 
 
 def _outliers() -> str:

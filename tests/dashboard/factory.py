@@ -17,6 +17,7 @@ from tests.dashboard import factory_analysis
 from tests.dashboard.factory_texts import HOSTILE, SUBJECTS
 from undertow.store.base import Store
 from undertow.store.embedded import EmbeddedStore
+from undertow.text import content_hash
 
 END = datetime(2026, 3, 15, 14, 0)
 DAYS = 42
@@ -143,6 +144,8 @@ def _conversation(made: Made, rng: random.Random, start: datetime, number: int) 
         "error_type": "rate_limit" if failed else None,
         "error_message": "the provider answered 429" if failed else None,
         "language": "en",
+        "prompt_text_hash": content_hash(question),
+        "response_text_hash": content_hash(answer) if answer else None,
         "content_state": "full",
     }
     made.add("interactions", **row)

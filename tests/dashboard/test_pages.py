@@ -186,3 +186,18 @@ def test_dashboard_of_a_stopped_collector_leaves_the_file_to_its_successor(
         data.version()
     st.cache_resource.clear()
     assert len(opened) == 1
+
+
+def test_topics_page_finds_messages_by_their_words_where_nothing_is_embedded(
+    filled: tuple[Path, Any], app_over: Start
+) -> None:
+    text = html_of(open_page(app_over(filled[0]), "topics", find="ABOVE the limit"))
+    assert "Found by words alone" in text
+    assert "Why was my payment above the limit?" in text
+
+
+def test_interaction_page_opens_on_its_answer(filled: tuple[Path, Any], app_over: Start) -> None:
+    folder, made = filled
+    text = html_of(open_page(app_over(folder), "interaction", interaction=min(made.invented)))
+    assert "Sources" in text
+    assert "Similar questions" not in text

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
@@ -280,3 +280,26 @@ def test_the_query_verb_imports_no_heavy_library(filled: Path) -> None:
         timeout=60,
     )
     assert (done.returncode, done.stdout) == (0, "1\n1\n"), done.stderr
+
+
+def test_search_prints_texts_by_their_words_and_exits_1_when_nothing_is_found(tmp_path: Path) -> None:
+    row = {
+        "interaction_id": "t:s",
+        "operation": "chat",
+        "service_name": "bank",
+        "start_time": datetime(2026, 11, 1),
+        "prompt": "Where is my\x1b[31m refund?",
+        "prompt_text_hash": "ab" * 32,
+    }
+    with open_store(f"duckdb://{tmp_path}/data/undertow.duckdb") as store:
+        store.commit({"interactions": pa.Table.from_pylist([row])}, key="k")
+    done = undertow("search", "REFUND", "--by", "text", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "  –   Where is my[31m refund?\n      bank · 1 call · t:s\n")
+    nothing = undertow("search", "no such words", "--by", "text", cwd=tmp_path)
+    assert (nothing.returncode, nothing.stdout, nothing.stderr) == (1, "", "nothing was found\n")
+
+
+def test_search_by_meaning_says_that_nothing_is_embedded_yet(filled: Path) -> None:
+    done = undertow("search", "refund", cwd=filled)
+    assert done.returncode == 1
+    assert "undertow analyze --only embed" in done.stderr

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from undertow.text import one_line
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -113,7 +115,5 @@ def _for_json(value: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """One short line without control characters: text of traffic must not steer the terminal."""
     text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(_plain(value))
-    text = "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
-    return text if len(text) <= 100 else text[:99] + "…"
+    return one_line(text, 100)
