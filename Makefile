@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup model demo test test-full check e2e bench run clean
+.PHONY: setup model demo test test-full check e2e notebooks bench run clean
 
 setup: $(STAMP) model $(VENV)/.warm
 
@@ -40,6 +40,11 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_links.py
+	$(BIN)/python scripts/notebooks.py check
+
+# Over the demo's folder, which `undertow demo` has made; WRITE=--write keeps the outputs.
+notebooks: setup
+	$(BIN)/python scripts/notebooks.py run undertow-demo $(WRITE)
 
 bench: setup
 	$(BIN)/python bench/footprint.py
