@@ -64,6 +64,8 @@ ROLES: Final[Mapping[str, str]] = {
     "bot": "assistant",
     "function": "tool",
     "tool_result": "tool",
+    "tool-call": "assistant",
+    "tool-response": "tool",
 }
 
 FINISH_REASONS: Final[Mapping[str, str]] = {
@@ -99,6 +101,7 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "gemini": "gcp.gemini",
     "vertexai": "gcp.vertex_ai",
     "vertex_ai": "gcp.vertex_ai",
+    "aws": "aws.bedrock",
     "bedrock": "aws.bedrock",
     "aws_bedrock": "aws.bedrock",
     "az.ai.inference": "azure.ai.inference",

@@ -67,7 +67,7 @@ def _queries(tree: Tree, given: Sequence[Joined]) -> list[str]:
 
 
 def _inside_tool(tree: Tree, span_id: str) -> bool:
-    return any(span.get("operation") == names.EXECUTE_TOOL for span in tree.ancestors(span_id))
+    return tree.nearest(span_id, "tool", lambda span: span.get("operation") == names.EXECUTE_TOOL or None) is not None
 
 
 def without_documents(text: str, given: Sequence[Joined]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Any
 
 from collector.assemble.calls import Call
 from collector.assemble.rows import Row, as_string, duration_ms
@@ -11,6 +13,8 @@ from collector.records import Record
 from undertow import semconv as names
 
 _SLACK_NS = 2_000_000
+# Of the calls before a run of a tool, only the latest are looked at.
+_MOST_CALLS = 256
 
 
 def tool_rows(tree: Tree, calls: Sequence[Call]) -> list[Row]:
@@ -30,11 +34,10 @@ def tool_rows(tree: Tree, calls: Sequence[Call]) -> list[Row]:
 def _is_repeated(tree: Tree, run: Record, runs: dict[str, Record]) -> bool:
     """Tell whether a second instrumentation wraps this same execution."""
     key = run["facts"].get("tool_call_id") or run["facts"].get("tool_name")
-    for span in tree.ancestors(str(run["span_id"])):
-        outer = runs.get(str(span["span_id"]))
-        if outer is not None:
-            return key is not None and key in (outer["facts"].get("tool_call_id"), outer["facts"].get("tool_name"))
-    return False
+    outer = tree.nearest(str(run["span_id"]), "tool run", lambda span: runs.get(str(span["span_id"])))
+    if outer is None or key is None:
+        return False
+    return key in (outer["facts"].get("tool_call_id"), outer["facts"].get("tool_name"))
 
 
 def _row(tree: Tree, run: Record, calls: Sequence[Call]) -> Row:
@@ -45,7 +48,7 @@ def _row(tree: Tree, run: Record, calls: Sequence[Call]) -> Row:
         "span_id": run["span_id"],
         "interaction_id": asker.id if asker else None,
         "name": facts.get("tool_name") or run.get("name"),
-        "arguments": as_string(facts.get("tool_arguments")),
+        "arguments": as_string(_arguments(run, asker)),
         "result": as_string(facts.get("tool_result")),
         "error_type": run.get("error_type"),
         "start_time": run["start_ns"] // 1000,
@@ -53,10 +56,20 @@ def _row(tree: Tree, run: Record, calls: Sequence[Call]) -> Row:
     }
 
 
+def _arguments(run: Record, asker: Call | None) -> Any:
+    """Return what a tool was called with; a bare value has its name from the call that asked for it."""
+    told, wanted = run["facts"].get("tool_arguments"), run["facts"].get("tool_call_id")
+    if isinstance(told, dict) or asker is None or wanted is None:
+        return told
+    asked = next((t.get("arguments") for t in asker.facts.get("tool_calls", ()) if t.get("id") == wanted), None)
+    return asked if isinstance(asked, dict) and (told is None or list(asked.values()) == [told]) else told
+
+
 def _asker(tree: Tree, run: Record, calls: Sequence[Call]) -> Call | None:
     """Return the latest earlier call that asked for this run by id, else by name, else the nearest earlier one."""
     begun = run["start_ns"] + _SLACK_NS
-    before = [call for call in calls if call.record["start_ns"] <= begun]
+    count = bisect_right(calls, begun, key=lambda call: call.record["start_ns"])
+    before = calls[max(0, count - _MOST_CALLS) : count]
     wanted, name = run["facts"].get("tool_call_id"), run["facts"].get("tool_name")
     for key, value in (("id", wanted), ("name", name)):
         asked = [c for c in before if value and any(t.get(key) == value for t in c.facts.get("tool_calls", ()))]

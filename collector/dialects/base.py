@@ -66,12 +66,14 @@ class Bag:
     def take(self, *names: str) -> Any:
         """Return the first value that is present under these names; all of them count as used."""
         found = None
+        attributes = self._attributes
         for name in names:
-            value = self._attributes.get(name)
-            if value is not None:
-                self.used.add(name)
-                if found is None and value not in ("", WITHHELD):
-                    found = value
+            if name in attributes:
+                value = attributes[name]
+                if value is not None:
+                    self.used.add(name)
+                    if found is None and value not in ("", WITHHELD):
+                        found = value
         return found
 
     def mentions(self, *pieces: str) -> bool:

@@ -7,17 +7,29 @@ from typing import Any
 from collector.dialects.genai_fields import put, read_documents
 from collector.dialects.messages import add_input, add_output, read_messages
 from collector.dialects.usage import read_usage
-from collector.dialects.values import as_bool, as_dict, as_list, as_name, as_text, finish_reason, structured
+from collector.dialects.values import (
+    as_bool,
+    as_dict,
+    as_list,
+    as_name,
+    as_text,
+    finish_reason,
+    structured,
+    without_wrapping,
+)
 from collector.records import Document, Facts
 
-_PARAMETERS = frozenset(
+PARAMETERS = frozenset(
     "temperature top_p top_k max_tokens max_completion_tokens max_output_tokens frequency_penalty presence_penalty"
     " seed stop stop_sequences n reasoning_effort response_format tool_choice service_tier dimensions"
     " encoding_format logit_bias maxTokens topP stopSequences max_tokens_to_sample candidate_count".split()
 )
+"""What is kept of the keywords of a call."""
+
 _CONFIGURATIONS = ("config", "generation_config", "generationConfig", "inferenceConfig", "invocation_params")
 _GIVEN = ("messages", "input_messages", "contents", "input", "prompts", "prompt", "message")
 _SYSTEM = ("system", "instructions", "system_instruction", "system_prompt")
+_CALL = frozenset({"args", "kwargs", "sanitize_inputs_outputs"})
 _QUERIES = ("query", "question", "search_query", "query_str", "str_or_query_bundle", "input", "text", "q", "prompt")
 _ANSWERS = ("output", "response", "message", "answer", "result", "text", "completion", "outputs")
 _MESSAGE = frozenset({"role", "content", "parts", "kwargs", "blocks", "tool_calls", "function_call"})
@@ -28,7 +40,7 @@ _MESSAGE = frozenset({"role", "content", "parts", "kwargs", "blocks", "tool_call
 def called_with(value: Any) -> Any:
     """Return what a function was called with: its keywords, else its arguments, a single one by itself."""
     found = structured(value)
-    if not isinstance(found, dict) or not found or not found.keys() <= {"args", "kwargs"}:
+    if not isinstance(found, dict) or not found or not found.keys() <= _CALL:
         return found
     arguments, keywords = as_list(found.get("args")), as_dict(found.get("kwargs"))
     if arguments and keywords:
@@ -52,7 +64,7 @@ def read_options(facts: Facts, request: dict[str, Any]) -> None:
     options = dict(request)
     for key in _CONFIGURATIONS:
         options = {**as_dict(request.get(key)), **options}
-    parameters = {k: v for k, v in options.items() if k in _PARAMETERS and v not in (None, "Infinity", "NOT_GIVEN")}
+    parameters = {k: v for k, v in options.items() if k in PARAMETERS and v not in (None, "Infinity", "NOT_GIVEN")}
     known = {
         "request_model": as_name(_first(options, "model", "model_name", "modelId", "model_id")),
         "streaming": as_bool(options.get("stream")),
@@ -68,7 +80,7 @@ def _as_question(request: dict[str, Any], system: Any) -> Any:
     question = _first(request, *_QUERIES)
     if question is not None or system is not None or not request:
         return question
-    return None if request.keys() <= _PARAMETERS | {"model", "stream", "instructions", "tools"} else as_text(request)
+    return None if request.keys() <= PARAMETERS | {"model", "stream", "instructions", "tools"} else as_text(request)
 
 
 def _messages(value: Any) -> Any:
@@ -91,21 +103,7 @@ def _message(item: Any) -> Any:
         blocks = [{**as_dict(block), "type": as_dict(block).get("block_type", "text")} for block in item["blocks"]]
         calls = as_dict(item.get("additional_kwargs")).get("tool_calls")
         item = {**item, "content": blocks, **({"tool_calls": calls} if calls else {})}
-    if isinstance(item.get("parts"), list):
-        item = {**item, "parts": [_part(part) for part in item["parts"]]}
     return item
-
-
-def _part(part: Any) -> Any:
-    """Return one of Gemini's parts, which are named by their key, in the form of the others."""
-    if isinstance(part, dict) and "type" not in part:
-        for key, kind in (("function_call", "function_call"), ("functionCall", "function_call")):
-            if isinstance(part.get(key), dict):
-                return {"type": kind, **part[key]}
-        for key in ("function_response", "functionResponse"):
-            if isinstance(part.get(key), dict):
-                return {"type": "function_call_output", **part[key]}
-    return part
 
 
 def _defines_tool(item: Any) -> bool:
@@ -147,7 +145,9 @@ def _is_response(answer: Any) -> bool:
     """Tell a response or a message from JSON that a model wrote."""
     first = answer[0] if isinstance(answer, list) and answer else answer
     first = first[0] if isinstance(first, list) and first else first
-    return isinstance(first, dict) and any(key in first for key in (*_MARKS, *_MESSAGE))
+    if not isinstance(first, dict):
+        return False
+    return any(key in first for key in (*_MARKS, *_MESSAGE)) or {"type", "call_id"} <= first.keys()
 
 
 def _read_choices(facts: Facts, answer: dict[str, Any]) -> bool:
@@ -171,6 +171,8 @@ def _read_generations(facts: Facts, answer: dict[str, Any]) -> bool:
         _read_message(facts, message)
     else:
         add_output(facts, read_messages(as_text(generation.get("text")), "assistant"))
+    if str(generation.get("type")).endswith("Chunk"):
+        put(facts, "streaming", True)
     _add_reason(facts, as_dict(generation.get("generation_info")))
     _put_missing(facts, "response_model", as_name(_first(told, "model_name", "model", "model_id")))
     _put_missing(facts, "response_id", as_name(told.get("id")))
@@ -184,7 +186,7 @@ def _read_output(facts: Facts, answer: dict[str, Any]) -> bool:
     output = structured(answer["output"])
     message = as_dict(output).get("message") if isinstance(output, dict) else None
     if message is not None and "stopReason" in answer:
-        add_output(facts, read_messages([_converse(message)], "assistant"), answer["stopReason"])
+        add_output(facts, read_messages([message], "assistant"), answer["stopReason"])
     elif isinstance(output, list) and ("object" in answer or "status" in answer or "model" in answer):
         add_output(facts, read_messages(output, "assistant"))
         unfinished = as_dict(answer.get("incomplete_details")).get("reason")
@@ -194,15 +196,6 @@ def _read_output(facts: Facts, answer: dict[str, Any]) -> bool:
         return False
     _read_identity(facts, answer)
     return True
-
-
-def _converse(message: Any) -> dict[str, Any]:
-    item = as_dict(message)
-    parts = []
-    for part in as_list(item.get("content")):
-        call = as_dict(as_dict(part).get("toolUse"))
-        parts.append({"type": "tool_use", "id": call.get("toolUseId"), **call} if call else part)
-    return {"role": "assistant", "parts": parts}
 
 
 def _read_candidates(facts: Facts, answer: dict[str, Any]) -> bool:
@@ -238,28 +231,39 @@ _MARKS = ("choices", "generations", "candidates", "raw", "lc")
 
 def _read_message(facts: Facts, answer: dict[str, Any]) -> None:
     """Read one message, with what LangChain or Anthropic say about it; else whatever is inside the response."""
-    message = as_dict(answer.get("kwargs")) if "lc" in answer else answer
-    if not message.keys() & _MESSAGE:
+    message = unwrapped(answer)
+    if not message.keys() & _MESSAGE and message.get("type") != "function_call":
         inner = next((message[key] for key in _ANSWERS if message.get(key) is not None), None)
         if inner is not None:
             read_response(facts, inner)
         else:
             add_output(facts, read_messages(as_text(message) if message else None, "assistant"))
-        _read_identity(facts, message)
+        if inner is not None or "model" in message:
+            _read_identity(facts, message)
         return
-    add_output(facts, read_messages([_message(answer)], "assistant"))
+    add_output(facts, read_messages([_message(message)], "assistant"))
     told = as_dict(message.get("response_metadata"))
     _add_reason(facts, message)
     _add_reason(facts, told)
     read_usage(facts, message.get("usage_metadata"))
     if told:
         _read_identity(facts, told)
-    elif message.get("type") == "message" or "model" in message:
+    elif "model" in message or "stop_reason" in message:
+        # An item of the Responses API has an id, too, which is not the answer's.
         _read_identity(facts, message)
 
 
+def unwrapped(message: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a message of LangChain, which stand in ``kwargs`` or in ``data`` beside its type."""
+    if "lc" in message:
+        return as_dict(message.get("kwargs"))
+    return as_dict(message["data"]) if message.keys() == {"type", "data"} else message
+
+
 def _add_reason(facts: Facts, told: dict[str, Any]) -> None:
-    reason = finish_reason(_first(told, "finish_reason", "stop_reason", "stopReason", "done_reason"))
+    keys = ("finish_reason", "stop_reason", "stopReason", "done_reason")
+    # An answer of the Responses API has a status in place of a reason.
+    reason = finish_reason(_first(told, *keys, *(("status",) if told.get("object") == "response" else ())))
     _put_missing(facts, "finish_reason", reason)
 
 
@@ -316,11 +320,13 @@ def read_tool_answer(facts: Facts, value: Any) -> None:
     result = structured(value)
     if isinstance(result, dict) and result.keys() <= {"output", "kwargs", "outputs"} and result:
         result = structured(_first(result, "output", "outputs"))
-    message = as_dict(result.get("kwargs")) if isinstance(result, dict) and "lc" in result else result
+    if isinstance(result, dict) and {"raw_output", "tool_name"} <= result.keys():
+        result = structured(result["raw_output"])  # LlamaIndex keeps what went in and out.
+    message = unwrapped(result) if isinstance(result, dict) else result
     if isinstance(message, dict) and "content" in message and message.keys() & {"tool_call_id", "artifact"}:
         _put_missing(facts, "tool_call_id", as_name(message.get("tool_call_id")))
         result = structured(message["content"])
-    put(facts, "tool_result", result)
+    put(facts, "tool_result", without_wrapping(result))
 
 
 def embedded_texts(value: Any) -> list[str]:
@@ -345,7 +351,7 @@ def read_echo(facts: Facts, value: Any) -> None:
     if isinstance(found, dict) and isinstance(found.get("messages"), list) and found["messages"]:
         found = found["messages"][-1]
     if isinstance(found, dict):
-        message = as_dict(found.get("kwargs")) if "lc" in found else found
+        message = unwrapped(found)
         if message.get("type") in ("ai", "AIMessage", "AIMessageChunk") and as_dict(message.get("response_metadata")):
             _read_message(facts, found)
 

@@ -18,18 +18,22 @@ from collector.dialects.values import (
     provider_name,
     structured,
     without_binary,
+    without_wrapping,
 )
 from collector.raw import RawSpan
 from collector.records import Document, Facts
 from undertow import semconv as names
 
 _NO_PARAMETERS = frozenset({"model", "stream", "user"})
+_FRAMEWORKS = frozenset({"strands-agents", "microsoft.agent_framework"})
+"""Names of frameworks that some of them put where the provider of the model belongs."""
+
 _UPDATED = ("updated_at", "last_updated", "last_modified", "modified_at", "modified", "date", "timestamp")
 
 
 def put(facts: Facts, field: str, value: Any) -> None:
     """Set a fact unless there is nothing to say."""
-    if value is not None and value not in ("", [], {}):
+    if value or value == 0:
         facts[field] = value  # type: ignore[literal-required]  # the table of fields is data
 
 
@@ -47,7 +51,8 @@ def read_identity(bag: Bag, facts: Facts) -> None:
 
 def read_model(bag: Bag, facts: Facts) -> None:
     """Read provider, models, usage, parameters, how the call went."""
-    put(facts, "provider", _known(provider_name(bag.take(*names.PROVIDER_NAMES))))
+    provider = _known(provider_name(bag.take(*names.PROVIDER_NAMES)))
+    put(facts, "provider", None if provider in _FRAMEWORKS else provider)
     put(facts, "request_model", _known(as_name(bag.take(names.REQUEST_MODEL))))
     put(facts, "response_model", as_name(bag.take(names.RESPONSE_MODEL)))
     put(facts, "response_id", as_name(bag.take(names.RESPONSE_ID)))
@@ -100,7 +105,7 @@ def read_tool(bag: Bag, facts: Facts) -> None:
     put(facts, "tool_name", as_name(bag.take(names.TOOL_NAME)))
     put(facts, "tool_call_id", _known(as_name(bag.take(names.TOOL_CALL_ID))))
     put(facts, "tool_arguments", structured(bag.take(*names.TOOL_ARGUMENTS)))
-    put(facts, "tool_result", structured(bag.take(*names.TOOL_RESULTS)))
+    put(facts, "tool_result", without_wrapping(structured(bag.take(*names.TOOL_RESULTS))))
 
 
 FIELDS: dict[str, tuple[Callable[[Bag, Facts], None], ...]] = {
@@ -152,4 +157,8 @@ def _document(value: Any) -> Document | None:
 
 
 def _first(holder: dict[str, Any], *keys: str) -> Any:
-    return next((holder[key] for key in keys if holder.get(key) is not None), None)
+    for key in keys:
+        value = holder.get(key)
+        if value is not None:
+            return value
+    return None

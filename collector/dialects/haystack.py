@@ -115,7 +115,9 @@ def _read_meta(span: RawSpan, meta: dict[str, Any], facts: Facts) -> None:
     """Read what the provider said about its answer."""
     put(facts, "response_model", as_name(meta.get("model")))
     put(facts, "response_id", as_name(meta.get("id")))
-    put(facts, "finish_reason", finish_reason(meta.get("finish_reason") or meta.get("stop_reason")))
+    # A reply of the Responses API has a status in place of a reason.
+    reason = meta.get("finish_reason") or meta.get("stop_reason") or meta.get("status")
+    put(facts, "finish_reason", "tool_calls" if facts.get("tool_calls") else finish_reason(reason))
     read_usage(facts, meta.get("usage"))
     began = as_name(meta.get("completion_start_time"))
     if began is not None:
@@ -144,12 +146,13 @@ def _message(item: Any) -> Any:
         return plain
     texts, calls = [], []
     for part in map(as_dict, content):
-        result = as_dict(part.get("tool_call_result"))
+        result = part if "origin" in part else as_dict(part.get("tool_call_result"))
         if result:
             call_id = as_dict(result.get("origin")).get("id")
             return {"role": "tool", "content": _result(result.get("result")), "tool_call_id": call_id}
-        if isinstance(part.get("tool_call"), dict):
-            calls.append(part["tool_call"])
+        call = part if "tool_name" in part else part.get("tool_call")
+        if isinstance(call, dict):
+            calls.append(call)
         elif "reasoning" not in part:
             texts.append(_part(part))
     return {**plain, "content": texts, "tool_calls": calls}

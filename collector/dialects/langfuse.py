@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +20,7 @@ from collector.dialects.exchange import (
 )
 from collector.dialects.genai_fields import put, read_identity
 from collector.dialects.usage import read_usage
-from collector.dialects.values import as_dict, as_float, as_name, finish_reason, provider_name, structured
+from collector.dialects.values import DATED, as_dict, as_float, as_name, finish_reason, provider_name, structured
 from collector.raw import RawLog, RawSpan
 from collector.records import Facts
 from undertow import semconv as names
@@ -39,7 +38,6 @@ _OPERATIONS = {
     "agent": names.INVOKE_AGENT,
 }
 _DEFAULTS = {"temperature": 1, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0}
-_DATED = re.compile(r"(.+?)-(?:20\d{2}-\d{2}-\d{2}|20\d{6})")
 
 
 class Langfuse:
@@ -110,7 +108,7 @@ def _read_model(bag: Bag, facts: Facts) -> None:
     read_options(facts, {"config": _parameters(as_dict(bag.take(_PREFIX + "model.parameters")))})
     model, asked = as_name(bag.take(_MODEL)), as_name(_metadata(bag, "ls_model_name"))
     usage = as_dict(bag.take(_PREFIX + "usage_details"))
-    dated = _DATED.fullmatch(model or "") if usage or "response" in facts or "tool_calls" in facts else None
+    dated = DATED.fullmatch(model or "") if usage or "response" in facts or "tool_calls" in facts else None
     if dated or (asked and model != asked):
         put(facts, "response_model", model)
         asked = asked or (dated.group(1) if dated else None)
@@ -153,6 +151,9 @@ def _read_embedding(bag: Bag, facts: Facts, span: RawSpan) -> None:
     put(facts, "embedding_inputs", embedded_texts(bag.take(_INPUT)))
     bag.take(_OUTPUT)
     _read_model(bag, facts)
+    if "input_tokens" in facts and "request_model" in facts:
+        # The SDK names one model; where it answered, it is the answering one.
+        facts.setdefault("response_model", facts["request_model"])
 
 
 def _read_retriever(bag: Bag, facts: Facts, span: RawSpan) -> None:

@@ -111,4 +111,6 @@ def _read_raw(span: RawSpan, provider: str) -> Reading:
     facts.pop("request_model", None)
     answered = {key: value for key, value in exchange.items() if key not in ("input", "messages", *_TOKENS)}
     read_response(facts, answered)
+    # LiteLLM gives some answers an id of its own, which the span above tells.
+    facts.pop("response_id", None)
     return Reading(names.CHAT, facts, bag.used)

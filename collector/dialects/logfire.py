@@ -28,6 +28,7 @@ _MARKS = (
     "all_messages_events",
     "pydantic_ai.all_messages",
 )
+_ANSWERED = {"response", "tool_calls", "response_id", "output_tokens"}
 _AGENT_MARKS = ("all_messages_events", "pydantic_ai.all_messages", "final_result")
 
 
@@ -132,8 +133,11 @@ def _read_request_data(span: RawSpan, bag: Bag, facts: Facts) -> bool:
         message = answer.get("message") or answer.get("combined_chunk_content")
         read_response(told, message, bare_text=True)
         read_usage(told, answer.get("usage"))
+    if span.attributes.get(_SPAN_TYPE) == "log":
+        told["streaming"] = True
     for field, value in told.items():
         if field not in facts:
             put(facts, field, value)
-    streamed = told.get("streaming") is True and not answer and "response" not in facts
-    return not streamed or span.status == "ERROR" or span.attributes.get(_SPAN_TYPE) == "log"
+    read_usage(facts, bag.take("gen_ai.usage.raw"))
+    waits = request and not answer and not facts.keys() & _ANSWERED
+    return not waits or span.status == "ERROR" or span.attributes.get(_SPAN_TYPE) == "log"

@@ -29,6 +29,16 @@ _MEDIA = frozenset(
     "image image_url input_image audio input_audio video file input_file document blob uri media inline_data".split()
 )
 _KNOWN = _CALLS | _RESULTS | _THOUGHTS | _TEXTS | _MEDIA
+_NAMED_BY_KEY = {
+    "toolUse": "tool_use",
+    "functionCall": "function_call",
+    "function_call": "function_call",
+    "toolResult": "tool_result",
+    "functionResponse": "tool_result",
+    "function_response": "tool_result",
+    "reasoningContent": "reasoning",
+}
+"""Parts of Bedrock and Gemini, which state no type."""
 
 
 def read_messages(value: Any, default_role: str = "user") -> list[Message]:
@@ -141,6 +151,7 @@ class _Parts:
             return
         if not isinstance(part, dict):
             return
+        part = _typed(part)
         kind = _kind(part)
         if kind in _CALLS:
             call = read_call(part)
@@ -159,10 +170,19 @@ def _kind(part: dict[str, Any]) -> str:
     return kind.replace("-", "_") if isinstance(kind, str) else ""
 
 
+def _typed(part: dict[str, Any]) -> dict[str, Any]:
+    """Return a part that is named by its key as one that states its type."""
+    if "type" not in part:
+        for key, kind in _NAMED_BY_KEY.items():
+            if isinstance(part.get(key), dict):
+                return {**part[key], "type": kind}
+    return part
+
+
 def _are_parts(items: list[Any]) -> bool:
     """Tell parts of a message from a list that is itself the content, such as a tool's JSON answer."""
     return all(
-        isinstance(i, str) or (isinstance(i, dict) and (_kind(i) in _KNOWN or i.keys() <= {"text", "content"}))
+        isinstance(i, str) or (isinstance(i, dict) and (_kind(_typed(i)) in _KNOWN or i.keys() <= {"text", "content"}))
         for i in items
     )
 
@@ -203,13 +223,15 @@ def _result(part: dict[str, Any]) -> str | None:
     value = next((part[key] for key in ("response", "result", "output", "content") if part.get(key) is not None), None)
     if isinstance(value, dict) and value.keys() == {"type", "value"}:
         value = value["value"]  # The AI SDK says whether it is text or JSON.
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) and value[0].keys() == {"json"}:
+        value = value[0]["json"]  # So does Bedrock.
     if isinstance(value, list) and value and _are_parts(value):
         return "\n".join(filter(None, (i if isinstance(i, str) else _part_text(i, _kind(i)) for i in value))) or None
     return as_text(value)
 
 
 def _call_id(part: dict[str, Any]) -> Any:
-    return _first(part, "tool_call_id", "tool_use_id", "call_id", "toolCallId", "id")
+    return _first(part, "tool_call_id", "tool_use_id", "call_id", "toolCallId", "toolUseId", "id")
 
 
 def _first(holder: dict[str, Any], *names: str) -> Any:
@@ -229,7 +251,7 @@ def read_call(value: Any) -> ToolCall | None:
     if arguments is None:
         arguments = _first(function, "arguments", "args", "input", "parameters")
     return {
-        "id": as_name(_first(item, "call_id", "tool_call_id", "toolCallId", "id")),
+        "id": as_name(_first(item, "call_id", "tool_call_id", "toolCallId", "toolUseId", "id")),
         "name": name,
         "arguments": structured(arguments),
     }
@@ -239,7 +261,10 @@ def read_call(value: Any) -> ToolCall | None:
 
 
 def add_input(facts: Facts, messages: list[Message], system: Any = None) -> None:
-    """Put what a model was given into facts: each system message once, their text as ``system_prompt``."""
+    """Put what a model was given into facts: each system message once, their text as ``system_prompt``.
+
+    Some clients tell of a tool's answer twice, one message after the other; it counts once.
+    """
     given = _system_texts(system)
     kept: list[Message] = []
     seen: list[str] = []
@@ -249,7 +274,8 @@ def add_input(facts: Facts, messages: list[Message], system: Any = None) -> None
             if content in seen:
                 continue
             seen.append(content)
-        kept.append(message)
+        if message["role"] != "tool" or kept[-1:] != [message]:
+            kept.append(message)
     prompt = "\n\n".join(given or seen)
     if prompt:
         facts["system_prompt"] = prompt
@@ -291,14 +317,14 @@ def nested(values: dict[str, Any]) -> list[Any]:
     if not values:
         return []
     for key, value in values.items():
-        path = key.split(".")
+        *path, last = key.split(".")
         node = tree
-        for step in path[:-1]:
+        for step in path:
             inner = node.get(step)
             if not isinstance(inner, dict):
                 inner = node[step] = {}
             node = inner
-        node.setdefault(path[-1], value)
+        node.setdefault(last, value)
     numbered = {key: value for key, value in tree.items() if key.isdecimal()}
     return _lists(numbered) if numbered else []
 
@@ -306,6 +332,6 @@ def nested(values: dict[str, Any]) -> list[Any]:
 def _lists(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
-    if node and all(key.isdecimal() for key in node):
+    if node and next(iter(node)).isdecimal() and all(key.isdecimal() for key in node):
         return [_lists(node[key]) for key in sorted(node, key=int)]
-    return {key: _lists(value) for key, value in node.items()}
+    return {key: _lists(value) if isinstance(value, dict) else value for key, value in node.items()}

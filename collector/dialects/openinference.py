@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from collector.dialects.base import Bag, Reading
+from collector.dialects.exchange import PARAMETERS, called_with, read_response, read_tool_answer
 from collector.dialects.genai_fields import put, read_documents, read_first_token, read_identity
 from collector.dialects.messages import add_input, add_output, nested, read_messages
 from collector.dialects.otel_genai import OtelGenai
 from collector.dialects.values import (
+    DATED,
     as_bool,
     as_count,
     as_dict,
@@ -35,6 +37,9 @@ _OPERATIONS = {
     "TOOL": names.EXECUTE_TOOL,
     "AGENT": names.INVOKE_AGENT,
 }
+_PREPARES = "._prepare_"
+"""Methods of LlamaIndex's models that make a request ready and send nothing."""
+
 _NO_PARAMETERS = frozenset({"model", "model_name", "stream", "stream_options", "messages", "input", "tools", "_type"})
 _COUNTS = {
     "input_tokens": ("llm.token_count.prompt",),
@@ -58,10 +63,11 @@ class OpenInference:
         """Read a span by its kind."""
         bag = Bag(span.attributes)
         kind = str(span.attributes[_KIND]).upper()
-        operation = _OPERATIONS.get(kind)
+        operation = None if _PREPARES in span.name else _OPERATIONS.get(kind)
         facts: Facts = {}
-        _READERS.get(kind, _read_other)(bag, facts)
+        (_READERS.get(kind, _read_other) if operation else _read_other)(bag, facts)
         read_identity(bag, facts)
+        _read_user(span, facts)
         put(facts, "agent_name", as_name(bag.take("agent.name")))
         put(facts, "judgements", _judgements(bag))
         if operation == names.CHAT:
@@ -77,6 +83,13 @@ class OpenInference:
     def read_log(self, log: RawLog, event_name: str) -> Reading | None:
         """OpenInference sends nothing in logs."""
         return None
+
+
+def _read_user(span: RawSpan, facts: Facts) -> None:
+    """Read the user from the metadata that LangChain's callbacks leave, unless it is known."""
+    metadata = span.attributes.get("metadata")
+    if "user_id" not in facts and isinstance(metadata, str) and '"user_id"' in metadata:
+        put(facts, "user_id", as_name(as_dict(metadata).get("user_id")))
 
 
 def _add_genai(span: RawSpan, operation: str, bag: Bag, facts: Facts) -> frozenset[str]:
@@ -97,14 +110,18 @@ def _add_genai(span: RawSpan, operation: str, bag: Bag, facts: Facts) -> frozens
 
 
 def _read_llm(bag: Bag, facts: Facts) -> None:
-    given, answered = as_dict(bag.take("input.value")), as_dict(bag.take("output.value"))
+    given, answered = as_dict(bag.take("input.value")), structured(bag.take("output.value"))
+    told: Facts = {}
+    if isinstance(answered, dict | list):
+        read_response(told, answered)
     _read_request(bag, facts, given)
-    _read_answer(bag, facts, answered)
+    put(facts, "streaming", told.get("streaming"))
+    _read_answer(bag, facts, told)
     for field, keys in _COUNTS.items():
         put(facts, field, as_count(bag.take(*keys)))
     put(facts, "reported_cost_usd", as_float(bag.take("llm.cost.total")))
     _read_prompt(bag, facts)
-    _read_messages(bag, facts, given, answered)
+    _read_messages(bag, facts, given, told)
     bag.take("input.mime_type", "output.mime_type", "llm.token_count.total")
 
 
@@ -113,6 +130,9 @@ def _read_request(bag: Bag, facts: Facts, given: dict[str, Any]) -> None:
     put(facts, "provider", provider)
     parameters = as_dict(bag.take("llm.invocation_parameters"))
     _put_streaming(facts, parameters, given)
+    if "created_at" in parameters:
+        # The whole response, whose model is the answering one.
+        parameters = {key: value for key, value in parameters.items() if key in PARAMETERS}
     asked = as_name(bag.take("llm.request.model_name"))
     asked = asked or as_name(parameters.get("model") or parameters.get("model_name") or given.get("model"))
     put(facts, "request_model", asked)
@@ -124,54 +144,33 @@ def _put_streaming(facts: Facts, parameters: dict[str, Any], given: dict[str, An
     put(facts, "streaming", as_bool(given.get("stream")) if stream is None else stream)
 
 
-def _read_answer(bag: Bag, facts: Facts, answered: dict[str, Any]) -> None:
-    """Read models and ids; ``llm.model_name`` is the answering model once there is an answer."""
-    named = as_name(bag.take("llm.response.model_name"))
-    model = as_name(bag.take("llm.model_name"))
-    told = as_name(answered.get("model"))
-    if "request_model" not in facts:
-        put(facts, "request_model", model)
-        model = None if told is None else model
-    put(facts, "response_model", named or told or (model if answered or _answers(bag) else None))
-    put(facts, "response_id", _response_id(answered))
-    reason = finish_reason(bag.take("llm.finish_reason"))
-    choices = as_list(answered.get("choices"))
-    if reason is None and choices:
-        reason = finish_reason(as_dict(choices[0]).get("finish_reason"))
-    elif reason is None:
-        reason = finish_reason(answered.get("stop_reason"))
-    put(facts, "finish_reason", reason)
+def _read_answer(bag: Bag, facts: Facts, told: Facts) -> None:
+    """Read models and ids; ``llm.model_name`` names the answering model where it is not the one that was asked."""
+    model, answering = as_name(bag.take("llm.model_name")), told.get("response_model")
+    named = as_name(bag.take("llm.response.model_name")) or answering
+    if "request_model" in facts:
+        answered = model != facts["request_model"] and bag.take("llm.token_count.completion") is not None
+        put(facts, "response_model", named or (model if answered else None))
+    else:
+        if named is None and bag.take("llm.token_count.completion") is not None and DATED.fullmatch(model or ""):
+            named = model
+        put(facts, "request_model", model if model != named else None)
+        put(facts, "response_model", named)
+    put(facts, "response_id", told.get("response_id"))
+    put(facts, "finish_reason", finish_reason(bag.take("llm.finish_reason")) or told.get("finish_reason"))
 
 
-def _answers(bag: Bag) -> bool:
-    return bag.take("llm.token_count.completion") is not None
-
-
-def _response_id(answered: dict[str, Any]) -> str | None:
-    """Return the id that the provider gave; LangChain wraps it in its generations."""
-    if "generations" not in answered:
-        return as_name(answered.get("id")) if isinstance(answered.get("id"), str) else None
-    node: Any = answered["generations"]
-    while isinstance(node, list) and node:
-        node = node[0]
-    message = as_dict(as_dict(node).get("message"))
-    kwargs = as_dict(message.get("kwargs")) or message
-    metadata = as_dict(kwargs.get("response_metadata"))
-    return as_name(metadata.get("id")) or as_name(as_dict(answered.get("llm_output")).get("id"))
-
-
-def _read_messages(bag: Bag, facts: Facts, given: dict[str, Any], answered: dict[str, Any]) -> None:
+def _read_messages(bag: Bag, facts: Facts, given: dict[str, Any], told: Facts) -> None:
     asked = _chat(bag, "llm.input_messages") or read_messages(_choices(bag, "llm.prompts", "prompt.text"))
     if not asked and isinstance(given.get("messages"), list):
         asked = read_messages(given["messages"])
     add_input(facts, asked, given.get("instructions") or (given.get("system") if "messages" in given else None))
     said = _chat(bag, "llm.output_messages", "assistant")
     said = said or read_messages(_choices(bag, "llm.choices", "completion.text"), "assistant")
-    if not said:
-        said = read_messages(
-            [as_dict(choice).get("message") for choice in as_list(answered.get("choices"))], "assistant"
-        )
     add_output(facts, said)
+    if not facts.keys() & {"response", "tool_calls"}:
+        put(facts, "response", told.get("response"))
+        put(facts, "tool_calls", told.get("tool_calls"))
 
 
 def _chat(bag: Bag, prefix: str, role: str = "user") -> list[Message]:
@@ -277,14 +276,9 @@ def _read_tool(bag: Bag, facts: Facts) -> None:
     put(facts, "tool_name", as_name(bag.take("tool.name")))
     put(facts, "tool_call_id", as_name(bag.take("tool_call.id", "tool.id")))
     arguments = bag.take("tool_call.function.arguments", "input.value")
-    put(facts, "tool_arguments", structured(arguments))
+    put(facts, "tool_arguments", called_with(arguments))
     bag.take("input.value", "input.mime_type", "output.mime_type")
-    result = structured(bag.take("output.value"))
-    if isinstance(result, dict) and result.get("type") == "tool" and "content" in result:
-        # LangChain sends the whole message that the model is going to see.
-        put(facts, "tool_call_id", facts.get("tool_call_id") or as_name(result.get("tool_call_id")))
-        result = structured(result["content"])
-    put(facts, "tool_result", result)
+    read_tool_answer(facts, bag.take("output.value"))
 
 
 def _read_other(bag: Bag, facts: Facts) -> None:

@@ -16,6 +16,7 @@ from undertow import semconv as names
 _GENAI = OtelGenai()
 _OLD = OtelGenaiOld()
 _SDK = "telemetry.sdk.name"
+_SCOPE = "openlit."
 _VERSION_HASH = "openlit.agent.version_hash"
 _READS = frozenset({"get", "query", "search", "fetch", "select"})
 _COUNTERS = ("cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
@@ -29,7 +30,8 @@ class Openlit:
 
     def claims(self, span: RawSpan) -> bool:
         """Tell whether the span says that OpenLIT's SDK wrote it."""
-        return span.attributes.get(_SDK) == "openlit" or _VERSION_HASH in span.attributes
+        attributes = span.attributes
+        return attributes.get(_SDK) == "openlit" or _VERSION_HASH in attributes or span.scope_name.startswith(_SCOPE)
 
     def read_span(self, span: RawSpan) -> Reading:
         """Read a span as one of the GenAI conventions, without invented values."""
@@ -45,7 +47,7 @@ class Openlit:
 
     def read_log(self, log: RawLog, event_name: str) -> Reading | None:
         """Read the event of details that repeats a span of OpenLIT."""
-        if _VERSION_HASH not in log.attributes and not log.scope_name.startswith("openlit"):
+        if _VERSION_HASH not in log.attributes and not log.scope_name.startswith(_SCOPE):
             return None
         told = _GENAI.read_log(log, event_name)
         if told is not None:

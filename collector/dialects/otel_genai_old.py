@@ -150,7 +150,7 @@ def _read_message_event(event_name: str, body: dict[str, Any], facts: Facts) -> 
         add_input(facts, read_messages([{"role": role, **body}], role))
         return
     message = body.get("message")
-    message = {"content": message} if isinstance(message, str) else as_dict(message) or body
+    message = {"content": message} if isinstance(message, str | list) else as_dict(message) or body
     # The tool calls stand inside the message or beside it.
     calls = message.get("tool_calls") or body.get("tool_calls")
     add_output(facts, read_messages([{**message, "role": "assistant", "tool_calls": calls}], "assistant"))

@@ -31,6 +31,7 @@ _OUTPUT = (
     "generated_token_count",
     "outputTokenCount",
 )
+_SUMS = frozenset((*_INPUT, *_OUTPUT))
 _TOTAL = ("total_tokens", "total", "total_token_count", "totalTokenCount", "totalTokens")
 _CACHE_READ = (
     "cache_read_input_tokens",
@@ -78,6 +79,8 @@ def read_usage(facts: Facts, value: Any, *, cached_apart: bool = False) -> None:
     cached_apart : the provider is known to count cached tokens beside the input.
     """
     usage = as_dict(value)
+    if not usage:
+        return
     given, produced, total = _first(usage, _INPUT), _first(usage, _OUTPUT), _first(usage, _TOTAL)
     inside, outside = _details(usage, _INPUT_DETAILS), _details(usage, _OUTPUT_DETAILS)
     read = _either(_first(usage, _CACHE_READ), _first(inside, ("cached_tokens", "cache_read")))
@@ -105,12 +108,16 @@ def read_usage(facts: Facts, value: Any, *, cached_apart: bool = False) -> None:
 
 
 def _details(usage: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    return next((found for found in (as_dict(usage.get(key)) for key in keys) if found), {})
+    return next((found for found in (as_dict(usage[key]) for key in keys if key in usage) if found), {})
 
 
 def _first(usage: dict[str, Any], keys: Iterable[str]) -> int | None:
-    counts = (as_count(usage.get(key)) for key in keys)
-    return next((count for count in counts if count is not None), None)
+    for key in keys:
+        if key in usage:
+            count = as_count(usage[key])
+            if count is not None:
+                return count
+    return None
 
 
 def _either(one: int | None, other: int | None) -> int | None:
@@ -119,10 +126,11 @@ def _either(one: int | None, other: int | None) -> int | None:
 
 def _apart(usage: dict[str, Any], prefix: str, names: Iterable[str]) -> int:
     """Return the sum of what may have been split off: everything under a prefix, else the named parts."""
-    whole = {*_INPUT, *_OUTPUT}
-    split = [as_count(v) for key, v in usage.items() if key.startswith(prefix) and key not in whole]
+    split = [as_count(v) for key, v in usage.items() if key.startswith(prefix) and key not in _SUMS]
     parts = [count for count in split if count is not None]
-    named = [as_count(usage.get(key)) for key in names if key not in _INSIDE and not key.startswith(prefix)]
+    named = [
+        as_count(usage[key]) for key in names if key in usage and key not in _INSIDE and not key.startswith(prefix)
+    ]
     return sum(parts) if parts else sum(count for count in named if count is not None)
 
 

@@ -7,6 +7,7 @@ import base64
 import binascii
 import hashlib
 import re
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -14,11 +15,21 @@ import orjson
 from collector.dialects.base import WITHHELD
 from undertow.semconv import FINISH_REASONS, PROVIDERS, ROLES
 
+DATED = re.compile(r"(.+?)-(?:20\d{2}-\d{2}-\d{2}|20\d{6})")
+"""Name of a model with the date of its release, which answers carry."""
+
 _LONGEST_REPR = 100_000
 _DEEPEST = 200
 _DATA_URI = re.compile(r"data:([\w.+-]+)/[\w.+-]+(?:;[\w=.+-]+)*;base64,([A-Za-z0-9+/_=-]+)")
 _LONG_RUN = re.compile(r"[A-Za-z0-9+/_-]{400,}={0,2}")
 _SHORTEST_BINARY = 400
+_MEMBER = re.compile(r"<(?:\w+\.\w+: ('[^'\n]*'|-?\d+)|class '[^'\n]*'|[^\n]{1,200}? at 0x[0-9a-fA-F]+)>")
+"""Members of enumerations, which are their values, and classes and objects, which have no literal."""
+
+_MESSAGE = "Message"
+_WRITTEN = re.compile(r"content=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\") (?=\w+=.*tool_call_id=)", re.DOTALL)
+_HEADS = '[{"'
+"""What JSON and the reprs of Python's structures begin with."""
 
 
 def structured(value: Any) -> Any:
@@ -27,6 +38,11 @@ def structured(value: Any) -> Any:
     A string that holds JSON (even encoded twice) or the repr of a Python list or dictionary is parsed;
     everything else is returned as it is, a withheld value as None.
     """
+    if not isinstance(value, str):
+        return value
+    head = value[:1]
+    if head not in _HEADS and not head.isspace():  # nearly every text
+        return None if value == WITHHELD else value
     for _ in range(2):
         if not isinstance(value, str):
             break
@@ -39,7 +55,7 @@ def structured(value: Any) -> Any:
 
 def _parsed(text: str) -> Any:
     head = text.lstrip()[:1]
-    if head not in ("[", "{", '"'):
+    if not head or head not in _HEADS:
         return text
     try:
         value = orjson.loads(text)
@@ -58,13 +74,40 @@ def _from_repr(text: str) -> Any:
     if len(text) > _LONGEST_REPR:
         return text
     try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return text
-    try:
+        value = _plain(ast.parse(_MEMBER.sub(lambda found: found.group(1) or "None", text), mode="eval").body)
         return orjson.loads(orjson.dumps(value))
-    except (TypeError, ValueError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return text
+
+
+def _plain(node: ast.expr) -> Any:
+    """Return what an expression of literals stands for; an object is the dictionary of its fields."""
+    if isinstance(node, ast.Dict):
+        if None in node.keys:
+            raise ValueError("a dictionary is unpacked")
+        return {_plain(key): _plain(value) for key, value in zip(node.keys, node.values, strict=True) if key}
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_plain(item) for item in node.elts]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.keywords and not node.args:
+        return _fields(node.func.id, node.keywords)
+    return ast.literal_eval(node)
+
+
+def _fields(kind: str, keywords: list[ast.keyword]) -> dict[str, Any]:
+    fields = {word.arg: _plain(word.value) for word in keywords if word.arg}
+    if kind.endswith(_MESSAGE) and "type" not in fields and "content" in fields:
+        # LangChain tells the role of a message by its class.
+        fields["type"] = kind.partition(_MESSAGE)[0].lower()
+    return fields
+
+
+def without_wrapping(value: Any) -> Any:
+    """Return the content of a message that LangChain wrote as ``content='…' name='…' tool_call_id='…'``."""
+    found = _WRITTEN.match(value) if isinstance(value, str) else None
+    try:
+        return value if found is None else structured(ast.literal_eval(found.group(1)))
+    except (ValueError, SyntaxError):
+        return value
 
 
 def as_dict(value: Any) -> dict[str, Any]:
@@ -151,6 +194,11 @@ def provider_name(value: Any) -> str | None:
     name = as_name(value)
     if name is None:
         return None
+    return _canonical_provider(name)
+
+
+@lru_cache(maxsize=256)
+def _canonical_provider(name: str) -> str | None:
     word = name.strip().lower()
     for ending in (".chat", ".responses", ".completion", ".messages", ".embedding"):
         word = word.removesuffix(ending)
