@@ -7,7 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import data, filter_bar, screen
+from dashboard import data, filter_bar, screen, telemetry
+from dashboard.components import content
 from dashboard.components.text import empty
 from dashboard.formats import escape
 from undertow.errors import UndertowError
@@ -81,21 +82,11 @@ def _draw(page: st.Page, extent: data.Extent) -> None:
         filter_bar.write_query(chosen)
         if chosen != filters:
             screen.build(chosen, extent, st.context.timezone)
-        _content_warning(extent)
+        if page.url_path not in ("", "overview", "health"):  # these two say how to switch it on
+            content.line(telemetry.without_content(chosen))
         page.run()
     except UndertowError as error:
         _unavailable(error)
-
-
-def _content_warning(extent: data.Extent) -> None:
-    """Say at once when calls arrive without text: most instrumentations export none unless told to."""
-    if extent.interactions and extent.without_content / extent.interactions > 0.5:
-        empty(
-            f"{extent.without_content:,} of {extent.interactions:,} calls carry no content",
-            "Topics, drift and groundedness need the text of prompts and answers. Most instrumentations export it only"
-            " when told to, for instance:",
-            "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true",
-        )
 
 
 def _nothing_yet(page: st.Page, extent: data.Extent) -> None:

@@ -24,22 +24,33 @@ def tiles_of(screen: Screen, now: Totals, past: Totals, buckets: pd.DataFrame, c
         _feedback(now, past, buckets),
         _cost(now, past, days / past_days, buckets),
         _latency(now, past, buckets),
-        _drifted(checked),
+        _drifted(now, checked),
     ]
 
 
 def rates_line(now: Totals, past: Totals) -> str:
     """Rates that deserve a line and no tile."""
-    calls, before = float(now["calls"]), float(past["calls"])
+    calls = float(now["calls"])
     parts = []
-    for title, key in (("errors", "errors"), ("refusals", "refusals"), ("cut off by length", "truncated")):
-        rate, usual = wilson(now[key], calls), wilson(past[key], before)
+    for title, key, of in (
+        ("errors", "errors", "calls"),
+        ("refusals", "refusals", "with_content"),
+        ("cut off by length", "truncated", "calls"),
+    ):
+        rate, usual = wilson(now[key], float(now[of])), wilson(past[key], float(past[of]))
         tail = f" (before {usual.text})" if usual.share is not None else ""
-        parts.append(f"{title} {rate.text}{tail}")
+        shown = no_content(now) if of == "with_content" and rate.share is None else ""
+        parts.append(f"{title} {shown or rate.text}{tail}")
     first = f"time to first token {duration(now['ttft50'])} median, {duration(now['ttft95'])} p95"
     unpriced = int(now["unpriced"])
     parts += [first, f"{count(calls)} calls in {count(float(now['turns']))} turns"]
     return " · ".join([*parts, f"{count(unpriced)} calls without a price"] if unpriced else parts)
+
+
+def no_content(totals: Totals) -> str:
+    """What stands in place of a measure of text when no call carries any; empty when some do."""
+    calls, hollow = int(totals["calls"]), int(totals["without_content"])
+    return f"no content ({calls:,} calls)" if calls and hollow == calls else ""
 
 
 def _volume(now: Totals, past: Totals, scale: float, buckets: pd.DataFrame) -> Tile:
@@ -103,9 +114,11 @@ def _latency(now: Totals, past: Totals, buckets: pd.DataFrame) -> Tile:
     )
 
 
-def _drifted(checked: pd.DataFrame) -> Tile:
+def _drifted(now: Totals, checked: pd.DataFrame) -> Tile:
     if checked.empty:
-        return Tile("Drifted", "not checked", "", "undertow analyze", page="views/drift.py", words=True)
+        words = no_content(now)
+        change = "" if words else "undertow analyze"
+        return Tile("Drifted", words or "not checked", "", change, page="views/drift.py", words=True)
     drifted = checked[checked["verdict"] == "drifted"]["field"].nunique()
     decided = checked[checked["verdict"] != "insufficient"]["field"].nunique()
     if not decided:
@@ -131,9 +144,9 @@ def _names(checked: pd.DataFrame) -> list[str]:
 
 def _without(title: str, page: str, now: Totals, otherwise: str) -> Tile:
     """No content is not the same as nothing evaluated."""
-    calls, hollow = int(now["calls"]), int(now["without_content"])
-    if calls and hollow == calls:
-        return Tile(title, f"no content ({calls:,} calls)", "", "", page=page, words=True)
+    calls, words = int(now["calls"]), no_content(now)
+    if words:
+        return Tile(title, words, "", "", page=page, words=True)
     return Tile(title, otherwise if calls else NONE, "", f"{count(calls)} calls", page=page, words=True)
 
 

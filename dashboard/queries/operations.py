@@ -1,5 +1,6 @@
-"""What Health shows: rows per table, runs, lag."""
+"""What Health shows: rows per table, runs, lag, and what became of the telemetry."""
 
+from undertow.store import telemetry_reads as reads
 from undertow.store.tables import TABLES
 
 _COUNTS = " UNION ALL ".join(f"SELECT '{name}' AS name, count(*) AS n FROM {name}" for name in TABLES)
@@ -22,13 +23,21 @@ NAMED = {
             (SELECT max(committed_at) FROM commits) AS committed_at,
             (SELECT count(*) FROM commits) AS commits
     """,
-    "content_by_service": """
-        SELECT service_name, count(*) AS calls, count(*) FILTER (content_state = 'none') AS without_content
-        FROM interactions
-        WHERE operation IN ('chat', 'text_completion') AND duplicate_of IS NULL
-        GROUP BY ALL
-        ORDER BY without_content DESC, calls DESC
-        LIMIT 50
+    "arrived_after": reads.ARRIVED_AFTER,
+    "without_content": reads.WITHOUT_CONTENT,
+    "telemetry_sample": reads.SAMPLE,
+    "telemetry_sources": reads.SOURCES,
+    "unmapped": reads.UNMAPPED,
+    "unread_events": reads.EVENTS,
+    "redactions": """
+        SELECT kind, CAST(sum(strings) AS BIGINT) AS strings
+        FROM redactions
+        WHERE hour >= $start - INTERVAL 1 HOUR AND hour < $end
+          AND ($service IS NULL OR service_name = $service)
+          AND ($environment IS NULL OR environment = $environment)
+        GROUP BY kind
+        ORDER BY strings DESC, kind
+        LIMIT 100
     """,
     "arrivals": """
         SELECT time_bucket(INTERVAL 1 HOUR, start_time) AS bucket, count(*) AS spans

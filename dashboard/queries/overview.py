@@ -23,6 +23,7 @@ _MEASURES = """
             count(*) AS calls,
             count(DISTINCT turn_id) AS turns,
             count(*) FILTER (content_state = 'none') AS without_content,
+            count(*) FILTER (content_state <> 'none') AS with_content,
             count(*) FILTER (label IN ('grounded', 'ungrounded')) AS evaluated,
             count(*) FILTER (label = 'grounded') AS grounded,
             coalesce(sum(thumbs), 0) AS thumbs,

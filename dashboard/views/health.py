@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import http.client
-import json
+from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import pandas as pd
 import streamlit as st
 
-from dashboard import data, screen
+from dashboard import data, screen, telemetry
 from dashboard.charts import base
 from dashboard.charts import series as charts
-from dashboard.components import cards, text
-from dashboard.formats import ago, count, escape, percent, shorten, stamp_html
+from dashboard.components import cards, content, intake, text
+from dashboard.formats import ago, count, duration, escape, shorten, stamp_html
 from undertow import __version__
 from undertow.clock import utc_now
+from undertow.collector_metrics import Sample, read_metrics, total
+from undertow.telemetry_report import WithoutContent
 
-TIMEOUT_S = 0.5
 now = screen.current()
 
 
-def collector_health(url: str) -> dict[str, Any] | None:
-    """The collector's own counters, ``None`` when it does not answer.
-
-    The address comes from the endpoint file of our own data folder.
-    """
-    try:
-        host = urlsplit(url)
-        connection = http.client.HTTPConnection(host.hostname or "", host.port, timeout=TIMEOUT_S)
-        connection.request("GET", "/healthz")
-        value = json.load(connection.getresponse())
-    except (OSError, ValueError, http.client.HTTPException):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def draw_facts(runs: list[dict[str, Any]]) -> None:
+def draw_facts(runs: list[dict[str, Any]], samples: Sequence[Sample] | None) -> None:
     """Where the data stands, in one line of facts."""
     lag = data.rows("lag")[0]
     newest, seen = lag["newest_seq"], lag["analysed_seq"]
@@ -49,7 +33,7 @@ def draw_facts(runs: list[dict[str, Any]]) -> None:
         else f"{int(newest - seen):,} commits behind"
     )
     live = data.live_collector()
-    health = collector_health(live.http_url) if live else None
+    running = live is not None and samples is not None
     pairs = [
         ("newest telemetry", stamp_html(now.extent.newest, now.zone)),
         (
@@ -58,12 +42,16 @@ def draw_facts(runs: list[dict[str, Any]]) -> None:
         ),
         ("last commit", f"{ago(lag['committed_at'], utc_now())} ago" if lag["committed_at"] is not None else "none"),
         ("data version", count(data.version_of_run())),
-        ("collector", text.status("ok", live.http_url) if live and health else text.status("unknown", "not running")),
+        ("collector", text.status("ok", live.http_url) if live and running else text.status("unknown", "not running")),
         ("Undertow", __version__),
     ]
-    for name in ("accepted", "loaded", "journal_bytes"):
-        if health and isinstance(health.get(name), int | float):
-            pairs.append((name.replace("_", " "), count(health[name])))
+    if samples is not None:
+        pairs += [
+            ("accepted", count(total(samples, "undertow_accepted_items_total"))),
+            ("loaded", count(total(samples, "undertow_loaded_items_total"))),
+            ("journal", f"{count(total(samples, 'undertow_journal_bytes'))} bytes"),
+            ("load lag", duration(1000 * total(samples, "undertow_load_lag_seconds"))),
+        ]
     cells = "".join(f'<div><span class="k">{title}</span>{value}</div>' for title, value in pairs)
     st.html(f'<div class="ut-facts">{cells}</div>')
 
@@ -95,27 +83,19 @@ def draw_runs(runs: list[dict[str, Any]]) -> None:
 
 def draw_tables() -> None:
     """Rows per table."""
-    text.heading("Store", shorten(data.store().url, 70))
+    text.heading("Store")
+    st.html(f'<p class="ut-small" style="overflow-wrap: anywhere">{escape(data.store().url)}</p>')
     body = [(escape(row["name"]), count(row["n"])) for row in data.rows("table_rows") if row["n"]]
     st.html(cards.table((("table", "wide"), ("rows ▾", "n")), body))
 
 
-def draw_content() -> None:
-    """Services whose calls arrive without text."""
-    hollow = [row for row in data.rows("content_by_service") if row["without_content"]]
-    text.heading("Content")
-    if not hollow:
+def draw_content(hollow: list[WithoutContent]) -> None:
+    """Instrumentations whose calls arrive without text, and what switches it on."""
+    text.heading("Content", "the newest calls of each instrumentation")
+    if hollow:
+        st.html(content.table(hollow))
+    else:
         st.html(f'<p class="ut-small">{text.status("ok", "every service sends its text")}</p>')
-        return
-    body = [
-        (
-            escape(row["service_name"]),
-            count(row["calls"]),
-            f"{percent(row['without_content'] / row['calls'])} without text",
-        )
-        for row in hollow
-    ]
-    st.html(cards.table((("service", "wide"), ("calls", "n"), ("content", "n")), body))
 
 
 def draw_arrivals() -> None:
@@ -128,29 +108,42 @@ def draw_arrivals() -> None:
     st.plotly_chart(figure, config=base.CONFIG, height=190, key="arrivals")
 
 
-def sentence(runs: list[dict[str, Any]]) -> str:
-    """What is wrong, else that nothing is."""
+def sentence(runs: list[dict[str, Any]], hollow: list[WithoutContent]) -> tuple[str, list[str]]:
+    """What is wrong with the analysis, else that nothing is; and who sends no text."""
     failed = [str(run["analyzer"]) for run in runs if run["status"] == "failed"]
+    also = [f"{item.found}." for item in hollow]
     if len(failed) == 1:
-        return f"The analyzer {failed[0]} failed in its last run; {len(runs) - 1} others ran well."
+        return f"The analyzer {failed[0]} failed in its last run; {len(runs) - 1} others ran well.", also
     if failed:
-        return f"{len(failed)} analyzers failed in their last run: {', '.join(failed)}."
+        return f"{len(failed)} analyzers failed in their last run: {', '.join(failed)}.", also
+    if also:
+        return also[0], also[1:]
     if not runs:
-        return "Telemetry has arrived, but the analysis has never run."
-    return f"All {len(runs)} analyzers ran well."
+        return "Telemetry has arrived, but the analysis has never run.", []
+    return f"All {len(runs)} analyzers ran well.", []
 
 
 def draw() -> None:
     """Draw the page."""
     runs = data.rows("last_runs")
-    text.lead(sentence(runs))
-    draw_facts(runs)
+    live = data.live_collector()
+    samples = read_metrics(live) if live else None
+    hollow = telemetry.without_content(now.filters)
+    text.lead(*sentence(runs, hollow))
+    draw_facts(runs, samples)
     draw_arrivals()
+    draw_content(hollow)
     left, right = st.columns([0.64, 0.36], gap="large")
     with left:
         draw_runs(runs)
-        draw_content()
+        seen = telemetry.unread(now.filters)
+        intake.sources(seen)
+        intake.attributes(seen)
     with right:
+        intake.refused(samples)
+        chosen = now.filters
+        replaced = data.rows("redactions", window=now.window, service=chosen.service, environment=chosen.environment)
+        intake.redacted(replaced)
         draw_tables()
 
 

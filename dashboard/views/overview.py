@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import data, screen, series
+from dashboard import data, screen, series, telemetry
 from dashboard.charts import base, drift
-from dashboard.components import cards, text, tile
+from dashboard.components import cards, content, text, tile
 from dashboard.filters import Window
 from dashboard.formats import escape, json_list, percent, points, shorten, wilson
 from dashboard.summary import headline
-from dashboard.tiles import rates_line, tiles_of
+from dashboard.tiles import no_content, rates_line, tiles_of
 
 now = screen.current()
+
+
+def hollow() -> str:
+    """What stands in place of what needs text, when no call of this time carries any."""
+    words = no_content(data.read("totals", now.filters, now.window).iloc[0])
+    return words[:1].upper() + words[1:]
 
 
 def draw_tiles() -> None:
@@ -35,6 +41,9 @@ def draw_timeline() -> None:
     text.heading(
         "Evidence of drift by field", "bars against the threshold (dashed); red passed it; shaded: before this window"
     )
+    if checked.empty and hollow():
+        text.empty(hollow(), "Drift is looked for in the text of questions and answers.")
+        return
     if checked.empty:
         text.empty(
             "No drift checks in this time",
@@ -54,6 +63,9 @@ def draw_moved() -> None:
     """Topics whose share changed most against the reference."""
     text.heading("What moved most", f"share of turns, against {now.reference.days:.0f} days before")
     rows = data.rows("moved_topics", now.filters, Window(now.reference.start, now.window.end), split=now.window.start)
+    if not rows and hollow():
+        text.empty(hollow(), "Topics are found from the text of the questions.")
+        return
     if not rows:
         text.empty(
             "No topics yet", "Topics are found from the text of the questions.", "undertow analyze --only embed,topics"
@@ -106,6 +118,7 @@ def draw() -> None:
     """Draw the page."""
     sentence, also = headline(now)
     text.lead(sentence, also)
+    content.notice(telemetry.without_content(now.filters))
     draw_tiles()
     draw_timeline()
     left, right = st.columns(2, gap="large")

@@ -21,7 +21,7 @@ now = screen.current()
 RATES = (
     ("Grounded answers", "grounded", "evaluated", "No answer was evaluated", "undertow analyze --only groundedness"),
     ("Negative feedback", "down", "thumbs", "No feedback has arrived; send it to POST /v1/feedback", ""),
-    ("Refusals", "refusals", "calls", "No calls", ""),
+    ("Refusals", "refusals", "with_content", "No calls", ""),
     ("Errors", "errors", "calls", "No calls", ""),
 )
 
@@ -35,10 +35,10 @@ def draw_rate(spec: tuple[str, str, str, str, str], table: pd.DataFrame, totals:
         hollow = int(table["without_content"].fillna(0).sum())
         why = (
             f"no content ({hollow:,} calls): nothing can be judged without text."
-            if hollow and of == "evaluated"
+            if hollow and of in ("evaluated", "with_content")
             else missing
         )
-        text.empty(f"{title}: nothing to show", why, command)
+        text.empty(f"{title}: nothing to show", why, "" if why != missing else command)
         return
     before = f", reference {usual.text}" if usual.share is not None else ""
     text.heading(title, f"{rate.text} {rate.margin} of {rate.n:,}{before}, by day, 95 % interval")

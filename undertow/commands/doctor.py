@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from undertow.commands.telemetry import telemetry
+
 if TYPE_CHECKING:
     from undertow.config import Settings
 
 _ENOUGH_DISK_BYTES = 2 * 2**30
 _CLOCK_SLACK = timedelta(minutes=5)
+_CERTIFICATE_MARGIN = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,18 @@ class Finding:
     advice: str = ""
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
-def doctor(as_json: bool) -> None:
-    """Check ports, store, model and disk, and say what to do; exit code 3 when something needs doing."""
+@click.pass_context
+def doctor(context: click.Context, as_json: bool) -> None:
+    """Check ports, store, content, model and disk, and say what to do; exit code 3 when something needs doing.
+
+    `undertow doctor telemetry` looks at what arrives.
+    """
+    if context.invoked_subcommand is not None:
+        if as_json:
+            raise click.UsageError("give --json after telemetry: undertow doctor telemetry --json")
+        return
     from undertow.config import load_settings
 
     settings = load_settings().settings
@@ -105,19 +116,38 @@ def check_exposure(settings: Settings) -> Iterator[Finding]:
         )
 
 
+def check_tls(settings: Settings) -> Iterator[Finding]:
+    """Certificate and key belong together and stay valid for some time."""
+    from undertow.clock import utc_now
+    from undertow.errors import ConfigError
+    from undertow.tls import identity_of, trust_of
+
+    try:
+        trust_of(settings.tls)
+        identity = identity_of(settings.tls)
+    except ConfigError as error:
+        yield Finding("tls", False, str(error), "the collector does not start with it")
+        return
+    if identity is not None:
+        left = identity.expires.replace(tzinfo=None) - utc_now()
+        advice = "" if left > _CERTIFICATE_MARGIN else "renew it, then start the collector again"
+        yield Finding("tls", not advice, f"certificate of {identity.name}, valid until {identity.expires:%F}", advice)
+
+
 def check_store(settings: Settings) -> Iterator[Finding]:
     """The store opens, and holds something."""
     from undertow.clock import utc_now
     from undertow.errors import StoreMissingError, UndertowError
     from undertow.store import open_store
+    from undertow.telemetry_report import without_content
 
     try:
         with open_store(settings=settings, create=False) as store:
             counts = store.query(
                 "SELECT (SELECT count(*) FROM spans) AS spans, (SELECT count(*) FROM interactions) AS interactions,"
-                " (SELECT count(*) FROM interactions WHERE content_state = 'none') AS without_content,"
                 " (SELECT max(start_time) FROM spans) AS newest"
             ).to_pylist()[0]
+            hollow = without_content(store)
     except StoreMissingError as error:
         yield Finding("store", True, "no store yet", str(error))
         return
@@ -132,13 +162,9 @@ def check_store(settings: Settings) -> Iterator[Finding]:
             f"the newest span starts at {counts['newest']:%Y-%m-%d %H:%M} UTC, in the future",
             "set the clock of this machine, or that of the sender",
         )
-    if counts["without_content"]:
-        yield Finding(
-            "content",
-            False,
-            f"{counts['without_content']} of {counts['interactions']} model calls carry no text",
-            "switch on content capture in the instrumentation: see the README, section 'Send your own traffic'",
-        )
+    for item in hollow:
+        advice = f"{'set' if item.known else 'try'} {item.switch} ({item.note})" if item.note else f"set {item.switch}"
+        yield Finding("content", False, item.found, advice)
 
 
 def check_model(settings: Settings) -> Iterator[Finding]:
@@ -173,7 +199,10 @@ def check_disk(settings: Settings) -> Iterator[Finding]:
 CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     check_ports,
     check_exposure,
+    check_tls,
     check_store,
     check_model,
     check_disk,
 )
+
+doctor.add_command(telemetry)
