@@ -6,11 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from collector.records import Record
 from undertow.store.base import Store
 from undertow.store.tables import TABLES
+
+_IDS = "(SELECT unnest(from_json($ids, '[\"VARCHAR\"]')))"
+_SPANS = """
+    WITH spoken AS (
+        SELECT unnest(from_json($spans, '[{"t": "VARCHAR", "s": "VARCHAR", "i": "VARCHAR"}]'), recursive := true)
+    )
+"""
 
 Tables = dict[str, pa.Table]
 Key = tuple[Any, ...]
@@ -28,7 +37,7 @@ class _Difference:
     interactions: set[str] = field(default_factory=set)
 
 
-def only_changes(store: Store, tables: Mapping[str, pa.Table], traces: Sequence[str]) -> tuple[Tables, Tables]:
+def only_changes(store: Store, tables: Mapping[str, pa.Table], spans: Sequence[Record]) -> tuple[Tables, Tables]:
     """Leave out of assembled rows what is stored already, and find the stored rows that are no more.
 
     An interaction also counts as changed when one of its documents or tool runs did: what is computed from an
@@ -37,7 +46,7 @@ def only_changes(store: Store, tables: Mapping[str, pa.Table], traces: Sequence[
     Parameters
     ----------
     tables : assembled rows, with all columns of the store but ``load_seq``.
-    traces : the touched traces of which something may be stored.
+    spans : those about which something may be stored that is not so any more.
 
     Returns
     -------
@@ -52,9 +61,9 @@ def only_changes(store: Store, tables: Mapping[str, pa.Table], traces: Sequence[
     write: Tables = dict(tables)
     delete: Tables = {}
     changed: set[str] = set()
+    pairs = [{"t": span["trace_id"], "s": span["span_id"], "i": span["record_id"]} for span in spans]
     for name in (*_OF_INTERACTIONS, "interactions"):
-        stored = store.query(f"SELECT * FROM {name} WHERE trace_id IN (SELECT unnest($ids))", {"ids": list(traces)})
-        stored = stored.drop_columns(["load_seq"])
+        stored = store.query(_stored(name), {"spans": orjson.dumps(pairs).decode()}).drop_columns(["load_seq"])
         found = _difference(tables.get(name, stored.schema.empty_table()), stored, TABLES[name].key, changed)
         changed |= found.interactions
         _put(write, name, found.write)
@@ -62,10 +71,16 @@ def only_changes(store: Store, tables: Mapping[str, pa.Table], traces: Sequence[
     for name in _JUDGEMENTS:
         if name in tables:
             (key,) = TABLES[name].key
-            ids = {"ids": tables[name].column(key).to_pylist()}
-            stored = store.query(f"SELECT * FROM {name} WHERE {key} IN (SELECT unnest($ids))", ids)
+            ids = {"ids": orjson.dumps(tables[name].column(key).to_pylist()).decode()}
+            stored = store.query(f"SELECT * FROM {name} WHERE {key} IN {_IDS}", ids)
             _put(write, name, _difference(tables[name], stored, (key,), set()).write)
     return write, delete
+
+
+def _stored(name: str) -> str:
+    """Return the query for the rows of spans; the long columns are read only where the ids were found."""
+    same = "trace_id = t AND span_id = s" if name == "tool_runs" else "interaction_id = i"
+    return f"{_SPANS} SELECT * FROM {name} WHERE rowid IN (SELECT x.rowid FROM {name} x SEMI JOIN spoken ON {same})"
 
 
 def _put(tables: Tables, name: str, rows: pa.Table) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
-from urllib.parse import urlsplit
 
 import click
 
 from undertow.clock import parse_duration
 from undertow.config import Settings, load_settings
 from undertow.errors import UndertowError
+from undertow.store import endpoint
+from undertow.store.open import own_token
+from undertow.tls import http_connection, trust_of
 
 
 @click.command()
@@ -45,27 +47,25 @@ def flush(timeout: str) -> None:
     """Wait until everything acknowledged so far can be queried."""
     timeout_s = parse_duration(timeout).total_seconds()
     settings = load_settings().settings
-    url = _collector_url(settings)
-    status, body = _post(url, f"/v1/flush?timeout_s={timeout_s:g}", timeout_s + 5, _token(settings))
+    live = endpoint.find(settings.data_dir)
+    url = live.http_url if live else _configured_url(settings)
+    connection = http_connection(url, timeout_s + 5, live.trust if live else trust_of(settings.tls))
+    token = own_token(settings, "write", "read", "ingest")
+    status, body = _post(connection, url, f"/v1/flush?timeout_s={timeout_s:g}", token)
     if status != 200:
         raise UndertowError(f"the collector at {url} answered {status}: {body.get('message', '')}")
     click.echo(f"everything acknowledged is loaded; newest commit {body['last_load_seq']}")
 
 
-def _collector_url(settings: Settings) -> str:
-    from undertow.store import endpoint
-
-    live = endpoint.find(settings.data_dir)
-    return live.http_url if live else f"http://{settings.collector.host}:{settings.collector.http_port}"
-
-
-def _token(settings: Settings) -> str | None:
-    return next(iter(settings.auth.tokens), None)
+def _configured_url(settings: Settings) -> str:
+    host = settings.collector.host
+    scheme = "https" if settings.tls.certificate else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.collector.http_port}"
 
 
-def _post(url: str, path: str, timeout_s: float, token: str | None) -> tuple[int, dict[str, object]]:
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+def _post(
+    connection: http.client.HTTPConnection, url: str, path: str, token: str | None
+) -> tuple[int, dict[str, object]]:
     try:
         connection.request("POST", path, headers={"Authorization": f"Bearer {token}"} if token else {})
         response = connection.getresponse()

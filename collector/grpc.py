@@ -1,24 +1,32 @@
-"""The gRPC door: OTLP's trace, log and metric services. Transport only.
+"""The gRPC door: OTLP's trace, log and metric services, and the standard health service. Transport only.
 
 Handlers get the raw bytes, so that a message is decoded once, by the intake. They are registered as streaming
-ones (the same on the wire) because only those let a token be checked before the message is read.
+ones (the same on the wire) because only those let a token be checked before the message is read. They are
+coroutines: a client that opens a call and sends nothing holds no thread that another one needs.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NoReturn
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Protocol
 
 import grpc
+import grpc.aio
 from google.rpc import code_pb2
 
 from collector.auth import Authenticator, Verdict
+from collector.bounds import Bounds
+from collector.grpc_health import CHECK, WATCH, HealthService
 from collector.intake import Intake
 from collector.otlp_answers import metrics_answer, signal_answer
 from collector.refusal import FORBIDDEN, UNKNOWN_TOKEN, Refusal, refusal_of
 from collector.telemetry import Telemetry
+from undertow.errors import MalformedError, OverloadedError
 
 _SERVICES = {
     "/opentelemetry.proto.collector.trace.v1.TraceService/Export": "traces",
@@ -26,78 +34,177 @@ _SERVICES = {
     "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export": "metrics",
 }
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
-_WORKERS = 8
+_MOST_ARRIVING = 64
+_CANCELS_WITHIN_S = 0.1
+_UNREADABLE = "the library has refused the message"
+_TIMEOUTS_PER_MESSAGE = 3
+"""The library does not tell how much of a message has come, so a whole one gets the time of several pauses."""
+
+
+class Readiness(Protocol):
+    """What the door tells about the process behind it."""
+
+    def ready(self) -> bool:
+        """Whether requests are taken."""
+        ...
 
 
 class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no types
-    """Serves the three services."""
+    """Serves the three services and the health service.
 
-    def __init__(self, intake: Intake, auth: Authenticator, telemetry: Telemetry) -> None:
+    Parameters
+    ----------
+    workers : decode, redact and journal.
+    read_timeout_s : a client may pause for this long while it sends.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        auth: Authenticator,
+        telemetry: Telemetry,
+        health: Readiness,
+        workers: Executor,
+        *,
+        read_timeout_s: float,
+    ) -> None:
         self._intake = intake
         self._auth = auth
         self._telemetry = telemetry
+        self._workers = workers
+        self._arriving = Arriving(_MOST_ARRIVING, read_timeout_s * _TIMEOUTS_PER_MESSAGE)
+        self._health = HealthService(health.ready, {method.split("/")[1] for method in _SERVICES})
 
-    def server(self) -> grpc.Server:
-        """Return a server without ports."""
+    def server(self) -> grpc.aio.Server:
+        """Return a server without ports; call it where the event loop runs."""
         # The library logs a traceback for every message that it refuses for its size.
-        logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
-        server = grpc.server(
-            ThreadPoolExecutor(_WORKERS, thread_name_prefix="grpc"),
+        for name in ("grpc._server", "grpc.aio._server"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        return grpc.aio.server(
+            handlers=[self],
             options=[
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", self._intake.max_body_bytes),
             ],
         )
-        server.add_generic_rpc_handlers((self,))
-        return server
 
     def service(self, handler_call_details: Any) -> Any:
         """Return the handler of a method, or nothing when it is not served."""
-        signal = _SERVICES.get(handler_call_details.method)
+        method = handler_call_details.method
+        if method == CHECK:
+            return grpc.unary_unary_rpc_method_handler(self._health.check)
+        if method == WATCH:
+            return grpc.unary_stream_rpc_method_handler(self._health.watch)
+        signal = _SERVICES.get(method)
         if signal is None:
             return None
         return grpc.stream_unary_rpc_method_handler(self._handler(signal))
 
-    def _handler(self, signal: str) -> Callable[[Iterator[bytes], Any], bytes]:
-        def handle(messages: Iterator[bytes], context: Any) -> bytes:
+    def _handler(self, signal: str) -> Callable[[AsyncIterator[bytes], Any], Awaitable[bytes]]:
+        async def handle(messages: AsyncIterator[bytes], context: Any) -> bytes:
+            answer = b""
             refusal = self._unauthorised(context)
             if refusal is None:
                 try:
-                    answer = self._answer(signal, messages)
-                except grpc.RpcError:
-                    raise  # the transport has answered: the message is too large, or the client is gone
+                    answer = await self._answer(signal, messages, self._auth.bounds(_authorization(context)))
+                except asyncio.CancelledError as gone:
+                    self._count(signal, code_pb2.RESOURCE_EXHAUSTED if _UNREADABLE in gone.args else code_pb2.CANCELLED)
+                    raise
                 except Exception as error:
                     refusal = refusal_of(error)
-            code = code_pb2.OK if refusal is None else refusal.code
-            name = code_pb2.Code.Name(code)
-            self._telemetry.add("undertow_requests_total", door="grpc", signal=signal, status=name)
+            self._count(signal, code_pb2.OK if refusal is None else refusal.code)
             if refusal is not None:
-                _abort(context, refusal)
+                await _abort(context, refusal)
             return answer
 
         return handle
 
+    def _count(self, signal: str, code: int) -> None:
+        self._telemetry.add("undertow_requests_total", door="grpc", signal=signal, status=code_pb2.Code.Name(code))
+
     def _unauthorised(self, context: Any) -> Refusal | None:
-        sent = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
-        verdict = self._auth.decide(sent.get("authorization"), "ingest")
+        verdict = self._auth.decide(_authorization(context), "ingest")
         return {Verdict.ALLOWED: None, Verdict.UNKNOWN: UNKNOWN_TOKEN, Verdict.FORBIDDEN: FORBIDDEN}[verdict]
 
-    def _answer(self, signal: str, messages: Iterator[bytes]) -> bytes:
-        body = next(messages, b"")
+    async def _answer(self, signal: str, messages: AsyncIterator[bytes], bounds: Bounds | None) -> bytes:
+        body = await self._message(messages)
+        run = asyncio.get_running_loop().run_in_executor
         with self._intake.admission() as take:
             take(len(body))
             if signal == "metrics":
-                return metrics_answer(body, "protobuf")
-            receipt = self._intake.submit(signal, body, encoding="protobuf")
-            receipt.durable.result()
-            return signal_answer(signal, receipt, "protobuf")
+                return await run(self._workers, metrics_answer, body, "protobuf")
+            submit = partial(self._intake.submit, signal, body, encoding="protobuf", bounds=bounds)
+            receipt = await run(self._workers, submit)
+            await asyncio.wrap_future(receipt.durable)
+        return signal_answer(signal, receipt, "protobuf")
+
+    async def _message(self, messages: AsyncIterator[bytes]) -> bytes:
+        try:
+            with self._arriving.place() as limit:
+                async with limit:
+                    body = await anext(aiter(messages), None)
+        except TimeoutError:
+            raise OverloadedError("the message did not arrive in time; send again") from None
+        if body is None:
+            await _unless_refused()
+            raise MalformedError("the call holds no message")
+        return body
 
 
-def _abort(context: Any, refusal: Refusal) -> NoReturn:
+def _authorization(context: Any) -> str | None:
+    sent = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
+    return sent.get("authorization")
+
+
+class Arriving:
+    """Calls whose message is on its way: how many there may be, and for how long.
+
+    What has arrived of a message cannot be counted before it is whole, so their number bounds the memory. When
+    all places are taken, the call that has taken longest gives way: slow senders cannot keep out the others.
+
+    Parameters
+    ----------
+    most : places.
+    timeout_s : how long one may be held.
+    """
+
+    def __init__(self, most: int, timeout_s: float) -> None:
+        self._most = most
+        self._timeout_s = timeout_s
+        self._limits: dict[asyncio.Timeout, None] = {}
+
+    @contextmanager
+    def place(self) -> Iterator[asyncio.Timeout]:
+        """Hold a place; enter the value around the wait."""
+        if len(self._limits) >= self._most:
+            oldest = next(iter(self._limits))
+            del self._limits[oldest]
+            if not oldest.expired():
+                oldest.reschedule(0)
+        limit = asyncio.timeout(self._timeout_s)
+        self._limits[limit] = None
+        try:
+            yield limit
+        finally:
+            self._limits.pop(limit, None)
+
+
+async def _unless_refused() -> None:
+    """Return for a call that its client ended without a message.
+
+    A message that is too large, or no gzip, is refused by the library, which then cancels the handler. Sometimes
+    a client that hangs up looks the same; it is counted as too large, because that loss is the one to be seen.
+    """
+    try:
+        await asyncio.sleep(_CANCELS_WITHIN_S)
+    except asyncio.CancelledError:
+        raise asyncio.CancelledError(_UNREADABLE) from None
+
+
+async def _abort(context: Any, refusal: Refusal) -> None:
     trailer = [("grpc-status-details-bin", refusal.status.SerializeToString())]
     if refusal.retry_after_s is not None:
         # Some exporters read RetryInfo only here.
         trailer.append(("google.rpc.retryinfo-bin", refusal.retry_info.SerializeToString()))
     context.set_trailing_metadata(tuple(trailer))
-    context.abort(_CODES[refusal.code], refusal.message)
-    raise AssertionError("abort raises")
+    await context.abort(_CODES[refusal.code], refusal.message)

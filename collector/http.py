@@ -18,6 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from collector.auth import Authenticator, Scope, Verdict
+from collector.bounds import Bounds
 from collector.intake import Encoding, Intake, Receipt, too_large
 from collector.otlp_answers import metrics_answer, signal_answer
 from collector.records import Record
@@ -29,6 +30,7 @@ _ENCODINGS: Mapping[str, Encoding] = {"application/x-protobuf": "protobuf", "app
 _MEDIA = {encoding: media for media, encoding in _ENCODINGS.items()}
 _LOOKUP_S = 1.0
 _FLUSH_S = 30.0
+_SLOWEST_BYTES_PER_S = 8 * 2**10
 
 
 class Health(Protocol):
@@ -54,15 +56,24 @@ class Health(Protocol):
 class _Refused(Exception):
     """Carries a refusal that is no error of the intake."""
 
-    def __init__(self, refusal: Refusal, encoding: Encoding = "json") -> None:
+    def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.message)
         self.refusal = refusal
-        self.encoding = encoding
+
+
+_TOO_SLOW = Refusal(408, code_pb2.DEADLINE_EXCEEDED, "the body did not arrive in time (collector.read_timeout_s)")
 
 
 @dataclass(frozen=True)
 class HttpDoor:
-    """Everything the routes need."""
+    """Everything the routes need.
+
+    Attributes
+    ----------
+    workers : decode, redact and journal.
+    lookups : ask the store, which may take long.
+    read_timeout_s : a client may pause for this long while it sends.
+    """
 
     intake: Intake
     auth: Authenticator
@@ -70,6 +81,7 @@ class HttpDoor:
     health: Health
     workers: Executor
     lookups: Executor
+    read_timeout_s: float
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
@@ -84,7 +96,7 @@ class HttpDoor:
             Route("/readyz", self._readyz, methods=["GET"]),
             Route("/metrics", self._prometheus, methods=["GET"]),
         ]
-        return Starlette(routes=routes, exception_handlers={HTTPException: _not_served})
+        return Starlette(routes=routes, exception_handlers={HTTPException: self._not_served})
 
     def _counted(
         self, signal: str, answer: Callable[[str, Request], Awaitable[Response]]
@@ -99,25 +111,42 @@ class HttpDoor:
                 response = _refuse(refused.refusal, encoding)
             except Exception as error:
                 response = _refuse(refusal_of(error), encoding)
-            self.telemetry.add("undertow_requests_total", door="http", signal=signal, status=str(response.status_code))
+            self._count(signal, response)
             return response
 
         return endpoint
 
-    def _require(self, request: Request, *scopes: Scope) -> None:
-        verdict = self.auth.decide(request.headers.get("authorization"), *scopes)
+    def _count(self, signal: str, response: Response) -> None:
+        self.telemetry.add("undertow_requests_total", door="http", signal=signal, status=str(response.status_code))
+
+    async def _not_served(self, request: Request, error: Exception) -> Response:
+        """404 and 405, in the request's encoding."""
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        code = code_pb2.UNIMPLEMENTED if status == 405 else code_pb2.NOT_FOUND
+        message = f"{request.method} is not served here" if status == 405 else "there is nothing at this path"
+        response = _refuse(Refusal(status, code, message), _encoding(request) or "json")
+        if isinstance(error, HTTPException):
+            response.headers.update(error.headers or {})
+        self._count("none", response)
+        return response
+
+    def _require(self, request: Request, *scopes: Scope) -> Bounds | None:
+        """Return what the token is bound to, unless it is refused."""
+        authorization = request.headers.get("authorization")
+        verdict = self.auth.decide(authorization, *scopes)
         if verdict is not Verdict.ALLOWED:
             raise _Refused(UNKNOWN_TOKEN if verdict is Verdict.UNKNOWN else FORBIDDEN)
+        return self.auth.bounds(authorization)
 
     async def _signal(self, signal: str, request: Request) -> Response:
-        self._require(request, "ingest")
+        bounds = self._require(request, "ingest")
         encoding = _required_encoding(request)
         compressed = _compressed(request)
         with self.intake.admission() as take:
             body = await self._body(request, take)
 
             def submit() -> Receipt:
-                return self.intake.submit(signal, body, encoding=encoding, compressed=compressed)
+                return self.intake.submit(signal, body, encoding=encoding, compressed=compressed, bounds=bounds)
 
             receipt = await asyncio.get_running_loop().run_in_executor(self.workers, submit)
             await asyncio.wrap_future(receipt.durable)
@@ -153,10 +182,10 @@ class HttpDoor:
         return _json_response({"change_id": record["change"]["id"]}, 202)
 
     async def _posted(
-        self, request: Request, submit: Callable[[Any], tuple[Record, Receipt]]
+        self, request: Request, submit: Callable[[Any, Bounds | None], tuple[Record, Receipt]]
     ) -> tuple[Record, Receipt]:
         """Read a JSON body and submit it, on a worker."""
-        self._require(request, "ingest")
+        bounds = self._require(request, "ingest")
         if _required_encoding(request) != "json":
             raise _Refused(_unsupported("this path takes application/json"))
         compressed = _compressed(request)
@@ -164,7 +193,7 @@ class HttpDoor:
             body = await self._body(request, take)
 
             def work() -> tuple[Record, Receipt]:
-                return submit(_parsed(self.intake.plain(body, compressed=compressed)))
+                return submit(_parsed(self.intake.plain(body, compressed=compressed)), bounds)
 
             return await asyncio.get_running_loop().run_in_executor(self.workers, work)
 
@@ -195,12 +224,19 @@ class HttpDoor:
             raise TooLargeError(too_large(limit))
         chunks: list[bytes] = []
         size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise TooLargeError(too_large(limit))
-            take(len(chunk))
-            chunks.append(chunk)
+        clock = asyncio.get_running_loop().time
+        latest = clock() + self.read_timeout_s
+        try:
+            async with asyncio.timeout_at(latest) as patience:
+                async for chunk in request.stream():
+                    size += len(chunk)
+                    if size > limit:
+                        raise TooLargeError(too_large(limit))
+                    take(len(chunk))
+                    chunks.append(chunk)
+                    patience.reschedule(min(clock() + self.read_timeout_s, latest + size / _SLOWEST_BYTES_PER_S))
+        except TimeoutError:
+            raise _Refused(_TOO_SLOW) from None
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
@@ -253,18 +289,9 @@ def _refuse(refusal: Refusal, encoding: Encoding) -> Response:
     headers = {} if refusal.retry_after_s is None else {"Retry-After": str(refusal.retry_after_s)}
     if refusal is UNKNOWN_TOKEN:
         headers["WWW-Authenticate"] = "Bearer"
+    if refusal is _TOO_SLOW:
+        headers["Connection"] = "close"
     return Response(content, refusal.http, headers, _MEDIA[encoding])
-
-
-async def _not_served(request: Request, error: Exception) -> Response:
-    """404 and 405, in the request's encoding."""
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    code = code_pb2.UNIMPLEMENTED if status == 405 else code_pb2.NOT_FOUND
-    message = f"{request.method} is not served here" if status == 405 else "there is nothing at this path"
-    response = _refuse(Refusal(status, code, message), _encoding(request) or "json")
-    if isinstance(error, HTTPException):
-        response.headers.update(error.headers or {})
-    return response
 
 
 def _json_response(content: Mapping[str, Any], status: int = 200) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 import uuid
@@ -15,22 +14,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
-import orjson
-
+from collector.bounds import Bounds
 from collector.journal import Journal
+from collector.packs import as_payload
 from collector.records import Normalised, Record
+from collector.self_trace import WorkTrace, is_own, step
+from collector.signals import FEEDBACK_KINDS, THUMB_WORDS, thumb
 from collector.telemetry import Telemetry
 from undertow.errors import MalformedError, OverloadedError, TooLargeError
 
 Encoding = Literal["protobuf", "json"]
-FEEDBACK_KINDS = ("thumb", "rating", "verdict", "comment", "correction")
 CHANGE_KINDS = ("prompt", "model", "knowledge_base", "embedding_model", "deployment")
 _CHUNK = 2**20
 _LARGE_BYTES = 8 * 2**20
-_THUMB_LABELS = {
-    **dict.fromkeys(("up", "thumb_up", "thumbs_up", "positive", "like"), 1),
-    **dict.fromkeys(("down", "thumb_down", "thumbs_down", "negative", "dislike"), 0),
-}
 _TARGET_IDS = ("trace_id", "span_id", "response_id", "session_id")
 
 
@@ -99,6 +95,7 @@ class Intake:
         self._telemetry = telemetry
         self._budget = _Budget(max_backlog_bytes)
         telemetry.watch("undertow_backlog_bytes", lambda: self._budget.used)
+        telemetry.add("undertow_journal_damaged_bytes_total", journal.recovery.dropped_bytes)
 
     @contextmanager
     def admission(self) -> Iterator[Callable[[int], None]]:
@@ -121,22 +118,32 @@ class Intake:
         finally:
             self._budget.give_back(held)
 
-    def submit(self, signal: str, body: bytes, *, encoding: Encoding, compressed: bool = False) -> Receipt:
-        """Take one OTLP request.
+    def submit(
+        self,
+        signal: str,
+        body: bytes,
+        *,
+        encoding: Encoding,
+        compressed: bool = False,
+        bounds: Bounds | None = None,
+    ) -> Receipt:
+        """Take one OTLP request; items beyond the token's bounds are rejected.
 
         Raises
         ------
         MalformedError, TooLargeError, OverloadedError
             The request as a whole is refused.
         """
+        trace = self._telemetry.begin("receive")
         with self.admission() as take:
             plain = self.plain(body, compressed=compressed)
             if compressed:
                 take(len(plain))
             # Decoded, a body is several times larger; large ones take turns so that memory stays bounded.
             with self._large if len(plain) > _LARGE_BYTES else nullcontext():
-                normalised = self._normalisers[signal](plain, encoding=encoding)
-                return self._journaled(signal, normalised)
+                with step(trace, "decode"):
+                    normalised = self._normalised(signal, plain, encoding)
+                return self._journaled(signal, bounds.keep(normalised) if bounds else normalised, trace)
 
     def plain(self, body: bytes, *, compressed: bool) -> bytes:
         """Return the body as it was before compression.
@@ -152,40 +159,61 @@ class Intake:
             raise TooLargeError(too_large(self.max_body_bytes))
         return body
 
-    def submit_feedback(self, body: Any) -> tuple[Record, Receipt]:
+    def submit_feedback(self, body: Any, bounds: Bounds | None = None) -> tuple[Record, Receipt]:
         """Take one signal of a human (``POST /v1/feedback``).
 
         Raises
         ------
-        MalformedError
-            The body is not what the data model says.
+        MalformedError, OutOfBoundsError
+            The body is not what the data model says, or the token may not speak of its target.
         """
         record = feedback_record(body, time.time_ns())
+        if bounds:
+            bounds.require_target(record["feedback"]["target"])
         return record, self._journaled("feedback", Normalised([record]))
 
-    def submit_change(self, body: Any) -> tuple[Record, Receipt]:
+    def submit_change(self, body: Any, bounds: Bounds | None = None) -> tuple[Record, Receipt]:
         """Take one change of an artifact (``POST /v1/changes``).
 
         Raises
         ------
-        MalformedError
-            The body is not what the data model says.
+        MalformedError, OutOfBoundsError
+            The body is not what the data model says, or the token is bound.
         """
+        if bounds:
+            bounds.require_no_change()
         record = change_record(body, time.time_ns())
         return record, self._journaled("changes", Normalised([record]))
 
-    def _journaled(self, signal: str, normalised: Normalised) -> Receipt:
+    def _journaled(self, signal: str, normalised: Normalised, trace: WorkTrace | None = None) -> Receipt:
         records, rejected = normalised.records, normalised.rejected
         if records:
-            self._redact(records)
-            durable = self._journal.append(_dump(records), len(records))
+            with step(trace, "redact"):
+                self._redact(records)
+            durable = self._journal.append(as_payload(records), len(records))
         else:
             durable = Future()
             durable.set_result(self._journal.durable)
         counts = {"accepted": len(records), "rejected": rejected, "ignored": normalised.ignored}
         # Counted before any client can see the answer.
         durable.add_done_callback(lambda future: self._count(signal, counts, future))
-        return Receipt(len(records), rejected, normalised.error_message, durable)
+        if trace and not is_own(records):
+            trace.end_with(durable, "journal", signal=signal, items=len(records))
+        return Receipt(len(records), rejected, self._told(normalised.error_message), durable)
+
+    def _normalised(self, signal: str, plain: bytes, encoding: Encoding) -> Normalised:
+        try:
+            return self._normalisers[signal](plain, encoding=encoding)
+        except MalformedError as error:
+            raise MalformedError(self._told(str(error))) from None
+
+    def _told(self, message: str) -> str:
+        """What is told of a refused item: it may quote what was sent, and senders log it."""
+        if message:
+            quoting = Record(error_message=message)
+            self._redact([quoting])
+            message = quoting["error_message"] or ""
+        return message
 
     def _redact(self, records: list[Record]) -> None:
         with self._redacting:
@@ -221,14 +249,6 @@ class _Budget:
     def give_back(self, amount: int) -> None:
         with self._lock:
             self.used -= amount
-
-
-def _dump(records: list[Record]) -> bytes:
-    try:
-        return orjson.dumps(records)
-    except TypeError:
-        # A lone surrogate or an integer beyond 64 bits; Python's own encoder takes both.
-        return json.dumps(records, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def gunzip(body: bytes, limit: int) -> bytes:
@@ -286,6 +306,8 @@ def feedback_record(body: Any, now_ns: int) -> Record:
         _text(target, name)
     if not any(target.get(name) for name in _TARGET_IDS):
         raise MalformedError(f"feedback names no target; give one of {', '.join(_TARGET_IDS)}")
+    if target.get("span_id") and not any(target.get(name) for name in _TARGET_IDS if name != "span_id"):
+        raise MalformedError("feedback names a span_id alone, which many traces may hold; give its trace_id, too")
     if fields.get("kind") not in FEEDBACK_KINDS:
         raise MalformedError(f"feedback has an unknown kind; expected one of {', '.join(FEEDBACK_KINDS)}")
     for name in ("label", "comment", "author", "at", "id"):
@@ -317,15 +339,13 @@ def _feedback_value(fields: Mapping[str, Any]) -> float | None:
         raise MalformedError("feedback of kind 'rating' lacks its 'value', a number")
     if fields["kind"] != "thumb":
         return value
-    if value is not None:
-        return 1 if value > 0 else 0
-    thumb = _THUMB_LABELS.get("_".join(str(label or "").lower().replace("-", " ").split()))
-    if thumb is None:
+    found = thumb(value, label)
+    if found is None:
         raise MalformedError(
             "feedback of kind 'thumb' says neither up nor down; give a 'value' (above 0 is up, else down)"
-            f" or one of the labels {', '.join(_THUMB_LABELS)}"
+            f" or one of the labels {', '.join(word for word in THUMB_WORDS if word.isascii())}"
         )
-    return thumb
+    return found
 
 
 def change_record(body: Any, now_ns: int) -> Record:

@@ -120,6 +120,8 @@ class Journal:
         checksum = zlib.crc32(payload, zlib.crc32(_NUMBERS.pack(len(payload), items)))
         header = _FRAME.pack(FRAME_MAGIC, len(payload), items, checksum)
         waiting = _Waiting(header, payload, Future())
+        # From now on nobody can cancel it: a client that hangs up must not reach into the writer.
+        waiting.future.set_running_or_notify_cancel()
         with self._changed:
             if self._closing:
                 raise OverloadedError("the collector is stopping; send again in a moment")
@@ -277,21 +279,17 @@ def _recover(folder: Path) -> tuple[uuid.UUID, list[_Segment], Recovery]:
     frames = items = dropped = 0
     for path in sorted(folder.glob("*.seg")):
         head = _read_head(path)
-        if head is None:
-            dropped += path.stat().st_size
-            path.unlink()
-            continue
-        base, size = int(path.stem), path.stat().st_size - SEGMENT_HEADER
+        base, size = int(path.stem), max(0, path.stat().st_size - SEGMENT_HEADER)
         segment = _Segment(path, base, base + size)
         held, end = 0, base
         for frame in _frames(segment, base):
             frames, items, end = frames + 1, items + frame.items, frame.end
             held += _FRAME.size + len(frame.payload)
-        dropped += size - held
+        dropped += size - held + (min(path.stat().st_size, SEGMENT_HEADER) if head is None else 0)
         if end == base:  # it holds nothing, and its base may lie behind positions that nobody ever reached
             path.unlink()
             continue
-        identity = head
+        identity = head or identity
         # What stands behind the last whole frame was never acknowledged.
         os.truncate(path, SEGMENT_HEADER + end - base)
         segments.append(_Segment(path, base, end))
@@ -301,6 +299,7 @@ def _recover(folder: Path) -> tuple[uuid.UUID, list[_Segment], Recovery]:
 
 
 def _read_head(path: Path) -> uuid.UUID | None:
+    """Return the journal's identity, None for a damaged header; its frames carry checksums of their own."""
     with path.open("rb") as file:
         head = file.read(SEGMENT_HEADER)
     if len(head) < SEGMENT_HEADER or not head.startswith(SEGMENT_MAGIC):

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow as pa
 
 from collector.changes_only import only_changes
 from collector.journal import Frame, Journal
+from collector.packs import Received, from_payload, pack_rows
+from collector.recall import Recall, Recalled
 from collector.records import Assembled, Record
+from collector.redaction_counts import redaction_rows
 from collector.refusal import without_content
+from collector.self_trace import is_own_table, step
 from collector.telemetry import Telemetry
 from undertow.errors import StoreError
 from undertow.store.base import Store, data_version
@@ -29,24 +32,13 @@ BATCH_BYTES = 8 * 2**20
 _IDLE_S = 0.2
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
-_JOIN_WINDOW_US = 3_600 * 1_000_000
-# A judgement that names nothing but a response id may come long after the answer.
-_JUDGEMENT_WINDOW_US = 30 * 24 * 3_600 * 1_000_000
-# A response id that so many records share (a fake model, a constant) identifies nothing.
-_MOST_SHARING_AN_ID = 64
-_ROUNDS = 8
-_WRITTEN = ("spans", "records", "interactions", "documents", "tool_runs", "evaluations", "feedback", "changes")
-
-_OF_TRACES = "SELECT body FROM records WHERE trace_id IN (SELECT unnest($ids))"
-_OF_RESPONSES = """
-    SELECT body FROM records
-    WHERE response_id IN (SELECT unnest($ids))
-      AND (trace_id IS NULL OR time BETWEEN make_timestamp($low) AND make_timestamp($high))
-    QUALIFY count(*) OVER (PARTITION BY response_id) <= $most
-"""
-_KNOWN = "SELECT record_id FROM records WHERE record_id IN (SELECT unnest($ids))"
+_WRITTEN = (
+    *("spans", "records", "interactions", "documents", "tool_runs", "evaluations", "feedback", "changes"),
+    "redactions",
+)
 
 Rows = list[dict[str, Any]]
+_KEYS = {name: itemgetter(*TABLES[name].key) for name in _WRITTEN}
 _PASSING = (StoreError, OSError, MemoryError)
 """What the machine caused and not the data: tried again until it passes."""
 
@@ -78,6 +70,7 @@ class Loader:
         self._span_rows = span_rows
         self._assemble = assemble
         self._response_ids = response_ids
+        self._recall = Recall(store, response_ids)
         self._telemetry = telemetry
         self._interval_s = interval_s
         self._aside = aside
@@ -90,6 +83,7 @@ class Loader:
         self._busy_since: float | None = None
         self._schemas = {table: _schema(store, table) for table in _WRITTEN}
         self._position = self._loaded_before()
+        self._recovered_until = journal.durable
         self.last_load_seq = data_version(store)
         journal.release(self._position)
         self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
@@ -190,8 +184,10 @@ class Loader:
 
     def _load(self, frames: list[Frame]) -> None:
         """Load frames in one transaction; where one of them cannot be assembled, find it and keep what can be kept."""
+        trace = self._telemetry.begin("load")
         try:
-            tables, delete = self._tables(frames)
+            with step(trace, "assemble"):
+                tables, delete = self._tables(frames)
         except _PASSING:
             raise
         except Exception as error:
@@ -201,18 +197,28 @@ class Loader:
                 return
             tables, delete = self._without_assembly(frames[0], error), {}
         position = frames[-1].end
-        self.last_load_seq = self._store.commit(tables, key=f"{self._prefix}{position:020d}", delete=delete)
+        with step(trace, "commit"):
+            self.last_load_seq = self._store.commit(tables, key=f"{self._prefix}{position:020d}", delete=delete)
+        if trace and not is_own_table(tables.get("spans")):
+            trace.end(requests=len(frames), items=sum(frame.items for frame in frames))
         self._position = position
         self._journal.release(position)
-        self._telemetry.add("undertow_loaded_items_total", sum(frame.items for frame in frames))
+        self._count(frames)
+
+    def _count(self, frames: Sequence[Frame]) -> None:
+        """Count apart what an earlier process acknowledged, so that loaded never exceeds accepted."""
+        recovered = sum(frame.items for frame in frames if frame.end <= self._recovered_until)
+        self._telemetry.add("undertow_loaded_items_total", sum(frame.items for frame in frames) - recovered)
+        if recovered:
+            self._telemetry.add("undertow_recovered_items_total", recovered)
 
     def _without_assembly(self, frame: Frame, error: Exception) -> dict[str, pa.Table]:
         """Spans and records alone, so that a later assembly can use them; failing that, a file."""
         self._telemetry.add("undertow_unassembled_requests_total")
         logger.error("a request of %d items cannot be assembled: %s", frame.items, without_content(error))
         try:
-            new = self._unknown(_parse(frame.payload))
-            return self._to_arrow({"spans": self._span_rows(new), "records": [self._stored(record) for record in new]})
+            new = self._unknown([frame])
+            return self._to_arrow(self._as_received(new, frame.end))
         except _PASSING:
             raise
         except Exception as second:
@@ -223,75 +229,61 @@ class Loader:
             return {}
 
     def _tables(self, frames: list[Frame]) -> tuple[dict[str, pa.Table], dict[str, pa.Table]]:
-        new = self._unknown(record for frame in frames for record in _parse(frame.payload))
-        if not new:
+        received = self._unknown(frames)
+        if not received:
             return {}, {}
-        context = self._context(new)
-        rows: dict[str, Rows] = {"spans": self._span_rows(new), "records": [self._stored(record) for record in new]}
-        rows.update(_by_table(self._assemble([*context, *new])))
+        new = [item.record for item in received]
+        recalled = self._recall.around(new)
+        rows = self._as_received(received, frames[-1].end)
+        rows.update(_without(recalled.settled, _by_table(self._assemble([*recalled.records, *new]))))
+        if recalled.partial:
+            self._telemetry.add("undertow_partly_assembled_traces_total", len(recalled.partial))
         tables = self._to_arrow(rows)
-        if not context:
-            return tables, {}
-        return only_changes(self._store, tables, sorted({trace for r in context if (trace := r.get("trace_id"))}))
+        return only_changes(self._store, tables, _in_play(recalled, new)) if recalled.records else (tables, {})
 
-    def _unknown(self, records: Iterable[Record]) -> list[Record]:
-        unique = {record["record_id"]: record for record in reversed(list(records))}
-        known = set(self._store.query(_KNOWN, {"ids": list(unique)}).column(0).to_pylist()) if unique else set()
-        return [record for key, record in reversed(unique.items()) if key not in known]
-
-    def _context(self, new: list[Record]) -> list[Record]:
-        """Stored records of the touched traces, and of those tied to them by a response id, until no more are found."""
-        seen = {record["record_id"] for record in new}
-        traces: set[str] = set()
-        responses: set[str] = set()
-        found: list[Record] = []
-        frontier = new
-        for _ in range(_ROUNDS):
-            more_traces = {trace for record in frontier if (trace := record.get("trace_id"))} - traces
-            more_responses = self._response_ids(frontier) - responses
-            stored = self._of_traces(more_traces) + self._of_responses(more_responses, frontier)
-            traces |= more_traces
-            responses |= more_responses
-            frontier = list({r["record_id"]: r for r in stored if r["record_id"] not in seen}.values())
-            if not frontier:
-                break
-            seen.update(record["record_id"] for record in frontier)
-            found += frontier
-        return found
-
-    def _of_traces(self, ids: set[str]) -> list[Record]:
-        return self._bodies(_OF_TRACES, {"ids": sorted(ids)}) if ids else []
-
-    def _of_responses(self, ids: set[str], around: list[Record]) -> list[Record]:
-        times = [_microseconds(record) for record in around]
-        if not ids or not times:
-            return []
-        alone = any(record.get("trace_id") is None for record in around)
-        reach = _JUDGEMENT_WINDOW_US if alone else _JOIN_WINDOW_US
-        low, high = min(times) - reach, max(times) + _JOIN_WINDOW_US
-        return self._bodies(_OF_RESPONSES, {"ids": sorted(ids), "low": low, "high": high, "most": _MOST_SHARING_AN_ID})
-
-    def _bodies(self, sql: str, params: Mapping[str, Any]) -> list[Record]:
-        return [json.loads(body) for body in self._store.query(sql, params).column(0).to_pylist()]
-
-    def _stored(self, record: Record) -> dict[str, Any]:
+    def _as_received(self, received: list[Received], position: int) -> dict[str, Rows]:
+        new = [item.record for item in received]
         return {
-            "record_id": record["record_id"],
-            "kind": record["kind"],
-            "trace_id": record.get("trace_id"),
-            "span_id": record.get("span_id"),
-            "response_id": min(self._response_ids([record]), default=None),
-            "time": _microseconds(record),
-            "body": _text(record),
+            "spans": self._span_rows(new),
+            "records": pack_rows(received, self._response_ids),
+            "redactions": redaction_rows(new, f"{self._prefix}{position:020d}"),
         }
+
+    def _unknown(self, frames: Sequence[Frame]) -> list[Received]:
+        """Return what is not stored yet; of records with the same id the first."""
+        unique: dict[str, Received] = {}
+        for frame in frames:
+            for item in from_payload(frame.payload):
+                unique.setdefault(item.record["record_id"], item)
+        known = self._recall.known([item.record for item in unique.values()])
+        return [item for key, item in unique.items() if key not in known]
 
     def _to_arrow(self, rows: Mapping[str, Rows]) -> dict[str, pa.Table]:
         return {name: self._arrow(name, found) for name, found in rows.items() if found}
 
     def _arrow(self, name: str, rows: Rows) -> pa.Table:
-        key = TABLES[name].key
-        unique = {tuple(row.get(column) for column in key): row for row in rows}
-        return pa.Table.from_pylist(list(unique.values()), schema=self._schemas[name])
+        unique = list({key: row for key, row in zip(map(_KEYS[name], rows), rows, strict=True)}.values())
+        schema = self._schemas[name]
+        columns = [[row.get(column) for row in unique] for column in schema.names]
+        return pa.table([pa.array(*pair) for pair in zip(columns, schema.types, strict=True)], schema=schema)
+
+
+def _in_play(recalled: Recalled, new: Sequence[Record]) -> list[Record]:
+    """Return the spans whose rows may have changed: those of traces of which something was stored."""
+    traces = {trace for record in recalled.records if (trace := record.get("trace_id"))}
+    found = (record for record in (*recalled.records, *new) if record["kind"] == "span")
+    return [r for r in found if r.get("trace_id") in traces and r["record_id"] not in recalled.settled]
+
+
+def _without(settled: set[str], rows: dict[str, Rows]) -> dict[str, Rows]:
+    """Leave out the rows of calls and tools that stay as they are stored."""
+    if not settled:
+        return rows
+    kept = {
+        name: [r for r in rows[name] if r["interaction_id"] not in settled] for name in ("interactions", "documents")
+    }
+    tools = [row for row in rows["tool_runs"] if f"{row['trace_id']}:{row['span_id']}" not in settled]
+    return {**rows, **kept, "tool_runs": tools}
 
 
 def _by_table(assembled: Assembled) -> dict[str, Rows]:
@@ -302,25 +294,6 @@ def _by_table(assembled: Assembled) -> dict[str, Rows]:
 def _schema(store: Store, table: str) -> pa.Schema:
     schema = store.query(f"SELECT * FROM {table} LIMIT 0").schema
     return pa.schema([field for field in schema if field.name != "load_seq"])
-
-
-def _parse(payload: bytes) -> list[Record]:
-    try:
-        records: list[Record] = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        records = json.loads(payload)
-    return records
-
-
-def _text(record: Record) -> str:
-    try:
-        return orjson.dumps(record).decode()
-    except TypeError:
-        return json.dumps(record)
-
-
-def _microseconds(record: Record) -> int:
-    return record.get("start_ns", 0) // 1000
 
 
 def _told(error: Exception) -> str:

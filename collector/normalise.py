@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import time
 from typing import Any
@@ -15,7 +16,10 @@ from collector.dialects.values import tidy
 from collector.otlp import decode_logs, decode_traces
 from collector.raw import Attributes, Decoded, Encoding, RawEvent, RawLog, RawSpan
 from collector.records import Normalised, Record
+from collector.refusal import without_content
 from undertow import semconv as names
+
+logger = logging.getLogger(__name__)
 
 _UNKNOWN_SERVICE = "unknown_service"
 _YEAR_2000_NS = 946_684_800 * 10**9
@@ -48,7 +52,13 @@ def normalise_traces(body: bytes, *, encoding: Encoding, received_ns: int | None
     now = time.time_ns() if received_ns is None else received_ns
     decoded = decode_traces(body, encoding=encoding)
     residues: dict[int, Attributes] = {}
-    return _result(decoded, [_span_record(span, _service(span.resource, residues), now) for span in decoded.spans])
+    records = []
+    for span in decoded.spans:
+        try:
+            records.append(_span_record(span, _service(span.resource, residues), now))
+        except Exception as error:  # one span that nobody foresaw must not cost the others
+            decoded.problems.append(_unforeseen(f"span {span.name!r}", error))
+    return _result(decoded, records)
 
 
 def normalise_logs(body: bytes, *, encoding: Encoding) -> Normalised:
@@ -59,15 +69,27 @@ def normalise_logs(body: bytes, *, encoding: Encoding) -> Normalised:
     decoded = decode_logs(body, encoding=encoding)
     residues: dict[int, Attributes] = {}
     records = []
+    ignored = 0
     for sequence, log in enumerate(decoded.logs):
-        record = _log_record(log, sequence, residues)
-        if record is not None:
+        try:
+            record = _log_record(log, sequence, residues)
+        except Exception as error:
+            decoded.problems.append(_unforeseen("log record", error))
+            continue
+        if record is None:
+            ignored += 1
+        else:
             records.append(record)
-    return _result(decoded, records, ignored=len(decoded.logs) - len(records))
+    return _result(decoded, records, ignored)
 
 
 def _result(decoded: Decoded, records: list[Record], ignored: int = 0) -> Normalised:
     return Normalised(records, len(decoded.problems), ignored, "; ".join(decoded.problems[:3]))
+
+
+def _unforeseen(what: str, error: Exception) -> str:
+    logger.error("a %s cannot be read: %s", what.split(maxsplit=1)[0], without_content(error))
+    return f"{what} cannot be read ({type(error).__name__})"
 
 
 _Service = tuple[str, str | None, Attributes]
@@ -86,8 +108,7 @@ def _service(resource: Attributes, known: dict[int, Any]) -> _Service:
 
 
 def _span_record(span: RawSpan, service: _Service, now: int) -> Record:
-    dialect: Dialect = next(member for member in DIALECTS if member.claims(span))
-    reading = dialect.read_span(span)
+    dialect, reading = _read_span(span)
     name, environment, resource = service
     error_type, error_message = _error(span, reading.failure)
     record: Record = {
@@ -115,6 +136,16 @@ def _span_record(span: RawSpan, service: _Service, now: int) -> Record:
     if environment is not None:
         record["environment"] = environment
     return record
+
+
+def _read_span(span: RawSpan) -> tuple[Dialect, Reading]:
+    """Return what the first dialect that claims a span makes of it; where that fails, the span stays plain."""
+    dialect = next(member for member in DIALECTS if member.claims(span))
+    try:
+        return dialect, dialect.read_span(span)
+    except Exception as error:
+        logger.error("dialect %s cannot read a span, which stays plain: %s", dialect.name, without_content(error))
+    return DIALECTS[-1], DIALECTS[-1].read_span(span)
 
 
 def _residue(attributes: Attributes, used: set[str]) -> Attributes:

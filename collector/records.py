@@ -105,7 +105,7 @@ class Record(TypedDict, total=False):
     ``invoke_agent``, ``invoke_workflow`` or absent for a span of no known meaning. ``status`` is ``OK``,
     ``ERROR`` or ``UNSET``. Times are nanoseconds since the epoch. ``attributes``, ``events`` and ``resource``
     hold what no dialect mapped. ``sequence`` is the place of a log record in its request: it orders records of
-    the same time.
+    the same time. ``redactions`` counts by kind what redaction replaced, absent where it replaced nothing.
     """
 
     record_id: str
@@ -132,6 +132,7 @@ class Record(TypedDict, total=False):
     resource: dict[str, Any]
     feedback: dict[str, Any]
     change: dict[str, Any]
+    redactions: dict[str, int]
 
 
 @dataclass(frozen=True)

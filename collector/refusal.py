@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from undertow.errors import IntakeError, MalformedError, OverloadedError, TooLargeError
+from undertow.errors import IntakeError, MalformedError, OutOfBoundsError, OverloadedError, TooLargeError
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,8 @@ def refusal_of(error: Exception) -> Refusal:
         return Refusal(400, code_pb2.INVALID_ARGUMENT, str(error))
     if isinstance(error, TooLargeError):
         return Refusal(413, code_pb2.RESOURCE_EXHAUSTED, str(error))
+    if isinstance(error, OutOfBoundsError):
+        return Refusal(403, code_pb2.PERMISSION_DENIED, str(error))
     if isinstance(error, OverloadedError):
         return Refusal(503, code_pb2.UNAVAILABLE, str(error), error.retry_after_s)
     if isinstance(error, IntakeError):

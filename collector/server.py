@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
+import os
+import resource
 import signal
 import socket
 import sys
@@ -14,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from importlib.abc import MetaPathFinder
 from typing import Any
 
+import grpc
 import uvicorn
 import uvloop
 
@@ -21,11 +25,13 @@ from collector.assemble import assemble, response_ids, span_rows
 from collector.auth import Authenticator
 from collector.grpc import GrpcDoor
 from collector.http import HttpDoor
+from collector.http_protocol import patient_protocol
 from collector.intake import Intake
 from collector.journal import Journal
 from collector.loader import Loader
 from collector.normalise import normalise_logs, normalise_traces
 from collector.redact import Redactor
+from collector.self_trace import self_tracer
 from collector.store_service import StoreService
 from collector.telemetry import Telemetry
 from undertow.config import Settings
@@ -33,6 +39,7 @@ from undertow.errors import ConfigError, PortInUseError, StoreError
 from undertow.store.embedded import EmbeddedStore
 from undertow.store.endpoint import announce
 from undertow.store.open import FILE_NAME, open_store
+from undertow.tls import SYSTEM, identity_of
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +65,28 @@ def run(settings: Settings) -> None:
         Another process owns the store file.
     """
     sys.meta_path.insert(0, _WithoutPandas())
+    _allow_many_connections()
+    _look_for_cycles_rarely()
     with ExitStack() as stack, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         collector = Collector(settings, stack)
         runner.run(collector.serve())
+    if collector.left_behind:
+        # Arrow's destructor waits for the same readers for ever; all that was acknowledged is on the disk.
+        logging.shutdown()
+        os._exit(0)
+
+
+def _look_for_cycles_rarely() -> None:
+    """Requests make and drop many objects, hardly any in cycles: looking for those costs a tenth of all work."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+
+
+def _allow_many_connections() -> None:
+    """Raise the number of open files, every connection is one, to what the system allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class _WithoutPandas(MetaPathFinder):
@@ -84,10 +110,13 @@ class Collector:
     def __init__(self, settings: Settings, stack: ExitStack) -> None:
         self._settings = settings
         self._ready = False
+        self.left_behind = False
         limits = settings.collector
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         self._store = stack.enter_context(_own_store(settings))
-        self._telemetry = Telemetry()
+        self._telemetry = Telemetry(self_tracer(limits))
+        stack.callback(self._telemetry.close)
+        self._identity = identity_of(settings.tls)
         auth = Authenticator(settings.auth.tokens)
         self._http_socket = stack.enter_context(_listening(limits.host, limits.http_port, "collector.http_port"))
         self._service = self._started_service(auth, stack)
@@ -116,8 +145,10 @@ class Collector:
         workers = stack.enter_context(ThreadPoolExecutor(_HTTP_WORKERS, thread_name_prefix="http"))
         lookups = ThreadPoolExecutor(2, thread_name_prefix="lookup")
         stack.callback(lookups.shutdown, wait=False, cancel_futures=True)
-        self._http = HttpDoor(self._intake, auth, self._telemetry, self, workers, lookups)
-        self._grpc, self._grpc_port = self._bound_grpc(auth)
+        self._http = HttpDoor(self._intake, auth, self._telemetry, self, workers, lookups, limits.read_timeout_s)
+        self._grpc_door = GrpcDoor(
+            self._intake, auth, self._telemetry, self, workers, read_timeout_s=limits.read_timeout_s
+        )
         self._loader.start()
 
     def ready(self) -> bool:
@@ -139,43 +170,49 @@ class Collector:
 
     def resolves(self, target: Mapping[str, str]) -> bool:
         """Whether the store holds what a feedback speaks of."""
-        for names, sql in _LOOKUPS.items():
-            if all(name in target for name in names):
-                try:
-                    return bool(self._store.query(sql, {name: target[name] for name in names}).num_rows)
-                except StoreError:
-                    return False
-        return False
+        known = [names for names in _LOOKUPS if all(name in target for name in names)]
+        if ("trace_id", "span_id") in known:
+            known.remove(("trace_id",))  # another span of the trace is not what it speaks of
+        try:
+            return any(self._holds(names, target) for names in known)
+        except StoreError:
+            return False
+
+    def _holds(self, names: tuple[str, ...], target: Mapping[str, str]) -> bool:
+        return bool(self._store.query(_LOOKUPS[names], {name: target[name] for name in names}).num_rows)
 
     async def serve(self) -> None:
         """Open the doors, wait for a signal, answer what is in flight, close the doors."""
         stop = asyncio.Event()
         for signum in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-        self._grpc.start()
-        server = _uvicorn(self._http)
+        grpc_server, grpc_port = self._bound_grpc()
+        await grpc_server.start()
+        server = _uvicorn(self._http, self._settings)
         serving = asyncio.create_task(server.serve(sockets=[self._http_socket]))
         while not server.started and not serving.done():
             await asyncio.sleep(0.01)
-        endpoint = self._announce()
+        endpoint = self._announce(grpc_port)
         self._ready = True
         await asyncio.wait([asyncio.create_task(stop.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
         self._ready = False
         logger.info("stopping: answering what is in flight, loading what is in the journal")
         endpoint.unlink(missing_ok=True)
         server.should_exit = True
-        answered = self._grpc.stop(_GRACE_S)
-        await asyncio.to_thread(answered.wait)
+        await grpc_server.stop(_GRACE_S)
         await serving
 
-    def _announce(self) -> Any:
+    def _announce(self, grpc_port: int) -> Any:
         host = _reachable(self._settings.collector.host)
+        secure = self._identity is not None
+        scheme, flight = ("https", "grpc+tls") if secure else ("http", "grpc")
         urls = {
-            "http_url": f"http://{host}:{self._http_socket.getsockname()[1]}",
-            "grpc_url": f"http://{host}:{self._grpc_port}",
-            "store_url": f"grpc://{host}:{self._service.port}",
+            "http_url": f"{scheme}://{host}:{self._http_socket.getsockname()[1]}",
+            "grpc_url": f"{scheme}://{host}:{grpc_port}",
+            "store_url": f"{flight}://{host}:{self._service.port}",
         }
-        path = announce(self._settings.data_dir, **urls)
+        trust = self._identity.trust if self._identity else SYSTEM
+        path = announce(self._settings.data_dir, **urls, trust=trust)
         logger.info("ready: OTLP/HTTP %(http_url)s, OTLP/gRPC %(grpc_url)s, store %(store_url)s", urls)
         return path
 
@@ -184,26 +221,42 @@ class Collector:
         with _listening(host, port, "store.port"):
             pass
         try:
-            service = StoreService(self._store, auth, host=host, port=port)
+            service = StoreService(
+                self._store,
+                auth,
+                host=host,
+                port=port,
+                identity=self._identity,
+                query_timeout_s=self._settings.store.query_timeout_s,
+            )
         except (OSError, ValueError) as error:
             raise _port_error(host, port, "store.port", str(error)) from None
-        stack.callback(service.shutdown)
+        stack.callback(self._end_service, service)
         return service
 
-    def _bound_grpc(self, auth: Authenticator) -> tuple[Any, int]:
+    def _bound_grpc(self) -> tuple[Any, int]:
         host, port = self._settings.collector.host, self._settings.collector.grpc_port
         with _listening(host, port, "collector.grpc_port"):
             pass
-        server = GrpcDoor(self._intake, auth, self._telemetry).server()
+        server = self._grpc_door.server()
         try:
-            return server, server.add_insecure_port(f"{_bracketed(host)}:{port}")
+            return server, self._add_port(server, f"{_bracketed(host)}:{port}")
         except RuntimeError:
             raise _port_error(host, port, "collector.grpc_port", "the address cannot be bound") from None
+
+    def _add_port(self, server: Any, address: str) -> int:
+        if self._identity is None:
+            return int(server.add_insecure_port(address))
+        pair = (self._identity.key.encode(), self._identity.certificate.encode())
+        return int(server.add_secure_port(address, grpc.ssl_server_credentials([pair])))
 
     def _watch(self) -> None:
         self._telemetry.watch("undertow_journal_bytes", lambda: self._journal.pending_bytes)
         self._telemetry.watch("undertow_last_load_seq", lambda: self._loader.last_load_seq)
         self._telemetry.watch("undertow_load_lag_seconds", lambda: self._loader.lag_s)
+
+    def _end_service(self, service: StoreService) -> None:
+        self.left_behind = not service.shutdown(_GRACE_S)
 
     def _drain(self) -> None:
         self._journal.close()
@@ -219,12 +272,14 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _uvicorn(door: HttpDoor) -> _Server:
+def _uvicorn(door: HttpDoor, settings: Settings) -> _Server:
     return _Server(
         uvicorn.Config(
             door.app(),
             loop="none",
-            http="httptools",
+            http=patient_protocol(settings.collector.read_timeout_s),
+            ssl_certfile=settings.tls.certificate,
+            ssl_keyfile=settings.tls.key,
             ws="none",
             lifespan="off",
             log_config=None,

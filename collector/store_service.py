@@ -15,9 +15,12 @@ import pyarrow as pa
 from pyarrow import flight
 
 from collector.auth import Authenticator, Scope, Verdict
+from collector.bound_reads import bound_query
+from collector.bounds import Bounds
 from undertow.errors import StoreError
 from undertow.store.base import Params, Store, data_version
 from undertow.store.flight import COMMIT_ACTION, as_flight_error, decode_query
+from undertow.tls import Identity
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +28,7 @@ HEALTH_ACTION = "health"
 _STAGED_S = 600.0
 _STAGED_BYTES = 2**30
 _LONGEST_PAUSE_S = 30.0
+_GRACE_S = 5.0
 _MIDDLEWARE = "authorization"
 
 
@@ -49,6 +53,8 @@ class StoreService(flight.FlightServerBase):  # type: ignore[misc] # pyarrow has
     Parameters
     ----------
     host, port : where to listen; port 0 takes a free one (``port`` tells which).
+    identity : certificate and key, where the service speaks TLS.
+    query_timeout_s : the limit of a reader whose token is bound; that of others is the store's own.
     staged_s : an upload that no commit asked for is dropped after this time.
     max_staged_bytes : uploads together hold no more than this until they are committed.
     """
@@ -60,11 +66,14 @@ class StoreService(flight.FlightServerBase):  # type: ignore[misc] # pyarrow has
         *,
         host: str,
         port: int,
+        identity: Identity | None = None,
+        query_timeout_s: float = 60.0,
         staged_s: float = _STAGED_S,
         max_staged_bytes: int = _STAGED_BYTES,
     ) -> None:
         self._store = store
         self._auth = auth
+        self._query_timeout_s = query_timeout_s
         self._staged_s = staged_s
         self._max_staged_bytes = max_staged_bytes
         self._lock = threading.Lock()
@@ -72,13 +81,25 @@ class StoreService(flight.FlightServerBase):  # type: ignore[misc] # pyarrow has
         self.staged_bytes = 0
         self._stopped = threading.Event()
         bracketed = f"[{host}]" if ":" in host else host
-        super().__init__(f"grpc+tcp://{bracketed}:{port}", middleware={_MIDDLEWARE: _HeaderReader()})
+        super().__init__(
+            f"grpc+{'tls' if identity else 'tcp'}://{bracketed}:{port}",
+            tls_certificates=[(identity.certificate, identity.key)] if identity else None,
+            middleware={_MIDDLEWARE: _HeaderReader()},
+        )
         threading.Thread(target=self._drop_stale_forever, name="staged", daemon=True).start()
 
-    def shutdown(self) -> None:
-        """Answer what is in flight, then stop."""
+    def shutdown(self, grace_s: float = _GRACE_S) -> bool:
+        """Answer what is in flight for at most this time; whether nothing was left.
+
+        Arrow's own shutdown waits for ever: for a query of an hour, or a reader that takes no more rows.
+        """
         self._stopped.set()
-        super().shutdown()
+        ending = threading.Thread(target=super().shutdown, name="store service", daemon=True)
+        ending.start()
+        ending.join(grace_s)
+        if ending.is_alive():
+            logger.warning("the store service still answers after %g s and is left behind", grace_s)
+        return not ending.is_alive()
 
     def list_flights(self, context: Any, criteria: bytes) -> Iterator[Any]:
         """Return nothing: the call only tells that the service is up."""
@@ -86,9 +107,12 @@ class StoreService(flight.FlightServerBase):  # type: ignore[misc] # pyarrow has
 
     def do_get(self, context: Any, ticket: Any) -> Any:
         """Answer a query."""
-        self._require(context, "read")
+        bounds = self._require(context, "read")
         with _store_errors():
             sql, params = decode_query(ticket.ticket)
+            if bounds:
+                rows = bound_query(self._store, bounds, sql, params, timeout_s=self._query_timeout_s)
+                return flight.RecordBatchStream(rows)
             schema, batches = self._store.stream(sql, params)
             return flight.GeneratorStream(schema, _sent(batches))
 
@@ -175,13 +199,16 @@ class StoreService(flight.FlightServerBase):  # type: ignore[misc] # pyarrow has
                 stale = [token for token, staged in self._staged.items() if staged.started < oldest]
                 self.staged_bytes -= sum(self._staged.pop(token).size for token in stale)
 
-    def _require(self, context: Any, scope: Scope) -> None:
+    def _require(self, context: Any, scope: Scope) -> Bounds | None:
+        """Return what the token is bound to, unless it is refused."""
         header = context.get_middleware(_MIDDLEWARE)
-        verdict = self._auth.decide(header.value if header else None, scope)
+        authorization = header.value if header else None
+        verdict = self._auth.decide(authorization, scope)
         if verdict is Verdict.UNKNOWN:
             raise flight.FlightUnauthenticatedError("a bearer token of this collector is needed (auth.tokens)")
         if verdict is Verdict.FORBIDDEN:
             raise flight.FlightUnauthorizedError(f"the token lacks the scope {scope!r}")
+        return self._auth.bounds(authorization)
 
 
 class _Header(flight.ServerMiddleware):  # type: ignore[misc]

@@ -42,7 +42,25 @@ _PERHAPS_MEANT, _SURELY_MEANT = 0.6, 0.8
 
 _log = logging.getLogger(__name__)
 SCOPES = ("ingest", "read", "write")
+BOUNDS = ("service", "environment")
 RATES = ("input", "output", "cache_read", "cache_write", "reasoning", "request")
+
+
+def _require_pattern(name: str, expression: str) -> None:
+    """Refuse, by its name, an expression that cannot be used on every string."""
+    import re2  # most installations have no pattern of their own
+
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name):
+        raise ValueError(f"pattern {name!r}: a name is a letter and up to 63 letters, digits and underscores")
+    options = re2.Options()
+    options.log_errors = False  # it would write the pattern to standard error
+    try:
+        compiled = re2.compile(expression, options)
+    except re2.error as error:
+        reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+        raise ValueError(f"pattern {name!r} is not a regular expression of RE2: {reason}") from None
+    if compiled.search(""):
+        raise ValueError(f"pattern {name!r} also matches where nothing stands, so it would mark every place")
 
 
 def _duration(text: str) -> str:
@@ -77,7 +95,7 @@ class StoreSettings(_Section):
     )
     port: Port = Field(default=4319, description="Port of the store service (Arrow Flight)")
     memory_limit: Size = Field(default="2GB", description="Most memory that DuckDB may use")
-    threads: int = Field(default=2, ge=1, description="Threads that DuckDB may use")
+    threads: int = Field(default=1, ge=1, description="Threads that DuckDB may use for one query or commit")
     query_timeout_s: float = Field(default=60.0, gt=0, description="A reader's query is interrupted after this time")
 
 
@@ -95,7 +113,52 @@ class CollectorSettings(_Section):
         default=8 * 2**30, gt=0, description="Journal not yet loaded, in bytes; beyond it: 503"
     )
     segment_bytes: int = Field(default=64 * 2**20, gt=0, description="Size at which a journal segment is closed")
+    read_timeout_s: float = Field(
+        default=20.0, gt=0, description="A client that pauses for longer while it sends a request is refused"
+    )
     load_interval_s: float = Field(default=0.5, gt=0, description="Time between two transactions of the loader")
+    trace_self: str | None = Field(
+        default=None,
+        description="Where the collector sends traces of its own work, such as http://127.0.0.1:14318;"
+        " true means OTEL_EXPORTER_OTLP_ENDPOINT",
+    )
+    trace_self_ratio: float = Field(default=0.1, gt=0, le=1, description="Share of requests and loads that is traced")
+
+    @field_validator("trace_self", mode="before")
+    @classmethod
+    def _endpoint(cls, value: object) -> object:
+        text = str(value).strip().lower() if isinstance(value, bool | str) else value
+        if text in ("true", "false", ""):
+            return "true" if text == "true" else None
+        if isinstance(value, str) and not re.match(r"https?://[^/\s]", value):
+            raise ValueError(f"{value!r} is no address; write for instance http://127.0.0.1:14318, or true")
+        return value
+
+
+class TlsSettings(_Section):
+    """Transport security of every door, and whom the clients of the store service trust."""
+
+    certificate: Path | None = Field(
+        default=None, description="PEM file of the certificate of every door, with what vouches for it; empty: no TLS"
+    )
+    key: Path | None = Field(default=None, description="PEM file of the certificate's key, without a passphrase")
+    ca: Path | None = Field(
+        default=None, description="PEM file of the authorities that clients trust; empty: those of the system"
+    )
+    terminated_by_proxy: bool = Field(
+        default=False, description="A proxy in front of the collector speaks TLS, so its own doors need not"
+    )
+
+    @field_validator("certificate", "key", "ca")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value.expanduser().absolute() if value else None
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> TlsSettings:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("tls.certificate and tls.key belong together: set both, or neither")
+        return self
 
 
 class RedactionSettings(_Section):
@@ -105,15 +168,30 @@ class RedactionSettings(_Section):
     mode: str = Field(default="mask", pattern="^(mask|hash)$", description="mask: [EMAIL]; hash: [EMAIL:keyed hash]")
     key: SecretStr | None = Field(default=None, description="Key of the keyed hash")
     patterns: dict[str, str] = Field(
-        default_factory=dict, description="The user's own patterns: name = regular expression"
+        default_factory=dict, description="The user's own patterns: name = regular expression (RE2)"
     )
+
+    @field_validator("patterns")
+    @classmethod
+    def _compiled(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, expression in value.items():
+            _require_pattern(name, expression)
+        return value
+
+    @model_validator(mode="after")
+    def _key_of_the_hash(self) -> RedactionSettings:
+        if self.mode == "hash" and not (self.key and self.key.get_secret_value()):
+            raise ValueError("redaction.mode = 'hash' needs redaction.key (UNDERTOW_REDACTION__KEY)")
+        return self
 
 
 class AuthSettings(_Section):
     """Who may send, read and write."""
 
     tokens: dict[str, list[str]] = Field(
-        default_factory=dict, description="token = [ingest, read, write]", json_schema_extra={"secret": True}
+        default_factory=dict,
+        description="token = [ingest, read, write], and service=NAME or environment=NAME to bind it to them",
+        json_schema_extra={"secret": True},
     )
 
     @field_validator("tokens")
@@ -121,9 +199,19 @@ class AuthSettings(_Section):
     def _known_scopes(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
         if not all(token.strip() for token in value):
             raise ValueError("a token is empty; use a long random one")
-        if not all(set(scopes) <= set(SCOPES) for scopes in value.values()):
-            # What stands there may be the token itself, on the wrong side.
-            raise ValueError(f"a scope is unknown; the form is token = [scope, …], the scopes are {', '.join(SCOPES)}")
+        for entries in value.values():
+            bounds = [entry for entry in entries if entry.partition("=")[0] in BOUNDS and entry.partition("=")[2]]
+            scopes = set(entries) - set(bounds)
+            if not scopes <= set(SCOPES):
+                # What stands there may be the token itself, on the wrong side.
+                raise ValueError(
+                    f"a scope is unknown; the form is token = [scope, …], the scopes are {', '.join(SCOPES)};"
+                    f" service=NAME and environment=NAME bind a token"
+                )
+            if bounds and not scopes:
+                raise ValueError("a token is bound to a service or environment, but has no scope")
+            if bounds and "write" in scopes:
+                raise ValueError("a token bound to a service or environment cannot have the scope write")
         return value
 
 
@@ -189,6 +277,7 @@ class Settings(_Section):
     collector: CollectorSettings = Field(default_factory=CollectorSettings)
     redaction: RedactionSettings = Field(default_factory=RedactionSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
+    tls: TlsSettings = Field(default_factory=TlsSettings)
     embedding: EmbeddingSettings = Field(default_factory=EmbeddingSettings)
     analysis: AnalysisSettings = Field(default_factory=AnalysisSettings)
     groundedness: GroundednessSettings = Field(default_factory=GroundednessSettings)
@@ -210,12 +299,20 @@ class Settings(_Section):
         return value
 
     @model_validator(mode="after")
-    def _token_off_loopback(self) -> Settings:
-        for name, host in (("collector.host", self.collector.host),):
-            if not is_loopback(host) and not self.auth.tokens:
-                raise ValueError(
-                    f"{name} = {host!r} is reachable from other machines: set auth.tokens (UNDERTOW_AUTH__TOKENS) first"
-                )
+    def _guarded_off_loopback(self) -> Settings:
+        missing = []
+        if not self.auth.tokens:
+            missing.append("auth.tokens (UNDERTOW_AUTH__TOKENS)")
+        if not (self.tls.certificate or self.tls.terminated_by_proxy):
+            missing.append(
+                "tls.certificate and tls.key (UNDERTOW_TLS__CERTIFICATE, UNDERTOW_TLS__KEY),"
+                " or tls.terminated_by_proxy = true where a proxy in front speaks TLS"
+            )
+        if missing and not is_loopback(self.collector.host):
+            raise ValueError(
+                f"collector.host = {self.collector.host!r} is reachable from other machines: set"
+                f" {', and '.join(missing)} first"
+            )
         return self
 
 

@@ -176,7 +176,7 @@ class SentenceTransformersEmbedder:
         local = folder.is_dir()
         with _offline(local):
             self._model = _load_sentence_transformer(str(folder) if local else model, local)
-        identity = f"{folder.resolve().name}-{_fingerprint(folder)}" if local else model
+        identity = f"{folder.resolve().name}-{weights_fingerprint(folder)}" if local else model
         precision = str(next(self._model.parameters()).dtype).removeprefix("torch.")
         self.name = f"{identity}/sentence-transformers/{precision}"
         self.dim = int(self._model.get_embedding_dimension())
@@ -307,7 +307,7 @@ def _offline(enabled: bool) -> Iterator[None]:
             os.environ["HF_HUB_OFFLINE"] = before
 
 
-def _fingerprint(folder: Path) -> str:
+def weights_fingerprint(folder: Path) -> str:
     """Digest of a local model's weights: two fine-tunings in folders of one name are two models."""
     digest = hashlib.sha256()
     for path in sorted((*folder.rglob("*.safetensors"), *folder.rglob("*.bin"))):

@@ -13,6 +13,7 @@
     ├── IntakeError               the collector refuses a request
     │   ├── MalformedError        the bytes are not what they say they are
     │   ├── TooLargeError         the body exceeds the limit after decompression
+    │   ├── OutOfBoundsError      the token is bound to another service or environment
     │   ├── OverloadedError       the backlog is full; try again later
     │   └── NotDurableError       the journal cannot be written (a full disk); nothing was acknowledged
     ├── PortInUseError            another process listens there
@@ -71,6 +72,10 @@ class MalformedError(IntakeError):
 
 class TooLargeError(IntakeError):
     """The body exceeds the limit after decompression."""
+
+
+class OutOfBoundsError(IntakeError):
+    """The token is bound to services or environments, and this is not of theirs."""
 
 
 class OverloadedError(IntakeError):

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
+from urllib.parse import urlsplit
+
+from undertow.tls import SYSTEM, Trust, http_connection
 
 _STABLE_S = 30.0  # a child that ran this long works, and starts again with the first delay
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 60.0
@@ -20,22 +22,24 @@ _READY_S = 60.0
 _FIRST_TRIES = 3  # of a child that cannot say when it is ready
 _LAST_WORDS_S = 1.0
 _USAGE = 2
-# A proxy of the environment has no business between processes of one machine.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_PROBE_S = 1.0
 
 
-def http_url(host: str, port: int, path: str) -> str:
+def http_url(host: str, port: int, path: str, *, scheme: str = "http") -> str:
     """The address of one of our own HTTP doors."""
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{path}"
 
 
-def answers(url: str) -> bool:
-    """Whether a URL answers 200 within a second."""
+def answers(url: str, trust: Trust = SYSTEM) -> bool:
+    """Whether a URL answers 200 within a second; no proxy of the environment stands in between."""
+    connection = http_connection(url, _PROBE_S, trust)
     try:
-        with _OPENER.open(url, timeout=1) as answer:
-            return bool(answer.status == 200)
+        connection.request("GET", urlsplit(url).path)
+        return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Child:
     name : shown before each line it prints.
     arguments : verb and options of `undertow`.
     ready_url : answers 200 when the child is ready; empty means ready at once.
+    trust : whom to believe there.
     after : name of the child that must be ready first.
     """
 
@@ -54,6 +59,7 @@ class Child:
     arguments: Sequence[str]
     ready_url: str = ""
     after: str = ""
+    trust: Trust = SYSTEM
 
 
 @dataclass
@@ -145,7 +151,7 @@ class Supervisor:
         now = time.monotonic()
         if entry.ready.is_set():
             entry.proven = entry.proven or now - entry.started > _STABLE_S
-        elif not entry.foreign and answers(entry.child.ready_url):
+        elif not entry.foreign and answers(entry.child.ready_url, entry.child.trust):
             entry.ready.set()
             entry.proven = True
             self._say(entry.child.name, "ready")
@@ -169,7 +175,7 @@ class Supervisor:
     def _start(self, entry: _Running) -> None:
         command = [sys.executable, "-m", "undertow", "--parent-pid", str(os.getpid()), *entry.child.arguments]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        entry.foreign = bool(entry.child.ready_url) and answers(entry.child.ready_url)
+        entry.foreign = bool(entry.child.ready_url) and answers(entry.child.ready_url, entry.child.trust)
         entry.process = subprocess.Popen(  # noqa: S603 - our own command line, no shell
             command,
             stdin=subprocess.DEVNULL,

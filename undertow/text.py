@@ -176,7 +176,7 @@ def _is_item_number(before: str, word: str) -> bool:
 
 _MIN_LETTER_BYTES = 12
 _MIN_CONFIDENCE = 0.5
-_MAX_CHARACTERS = 600
+_MAX_CHARACTERS = 240
 
 
 def detect_language(text: str) -> str | None:
@@ -210,4 +210,7 @@ def _classified(head: str) -> str | None:
 def _identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    # Stored in half precision, it would be widened anew for every text.
+    identifier.nb_ptc = identifier.nb_ptc.astype("float32")
+    return identifier

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ _LOG_SLACK_NS = 10**9
 _ORPHAN_WINDOW_NS = 3_600 * 10**9
 # A response id that so many calls share (a fake model, a constant) identifies nothing.
 _MOST_SHARING_AN_ID = 64
+# Of the calls that began before a log record was written, only the latest are looked at.
+_MOST_CALLS = 256
 _NOT_FILLED = frozenset({"fragment", "judgements", "response_id"})
 
 
@@ -125,11 +128,11 @@ def _owner_in_trace(log: Record, calls: list[Call]) -> Call | None:
     if span_id is None or log.get("facts", {}).get("response_id"):
         return None
     time = log["start_ns"]
+    begun = bisect_right(calls, time + _LOG_SLACK_NS, key=lambda call: call.record["start_ns"])
     running = [
         call
-        for call in calls
-        if call.tree.is_below(call.span_id, span_id)
-        and call.record["start_ns"] - _LOG_SLACK_NS <= time <= call.record["end_ns"] + _LOG_SLACK_NS
+        for call in calls[max(0, begun - _MOST_CALLS) : begun]
+        if time <= call.record["end_ns"] + _LOG_SLACK_NS and call.tree.is_below(call.span_id, span_id)
     ]
     return running[0] if len(running) == 1 else None
 
@@ -198,7 +201,7 @@ def _keep_best(groups: dict[str, list[Call]]) -> dict[str, Call]:
     """Return for each call the one of its group that tells most; the others become its duplicates."""
     kept = {}
     for group in {id(group): group for group in groups.values()}.values():
-        best = max(group, key=lambda call: (_worth(call), len(call.tree.path(call.span_id)), call.order))
+        best = max(group, key=lambda call: (_worth(call), call.tree.depth(call.span_id), call.order))
         for call in sorted(group, key=lambda call: call.order):
             kept[call.id] = best
             if call is not best:
@@ -223,15 +226,13 @@ def _add_tool_ids(facts: Facts, twin: Facts) -> None:
 
 
 def _nearest_below(calls: list[Call]) -> list[tuple[Call, list[Call]]]:
-    """Return each call that has calls below it, with those that have no further call in between."""
+    """Return each call that has calls of its kind below it, with those that have no further such call in between."""
     by_id = {call.id: call for call in calls}
     below: dict[str, list[Call]] = defaultdict(list)
     for call in calls:
-        for span in call.tree.ancestors(call.span_id):
-            above = by_id.get(span["record_id"])
-            if above is not None:
-                below[above.id].append(call)
-                break
+        above = call.tree.nearest(call.span_id, ("call", call.generates), lambda span: by_id.get(span["record_id"]))
+        if above is not None:
+            below[above.id].append(call)
     return [(by_id[call_id], found) for call_id, found in below.items()]
 
 
@@ -269,7 +270,7 @@ def _overlap(one: Record, other: Record) -> bool:
 
 
 def _unite(groups: dict[str, list[Call]], one: Call, other: Call) -> None:
-    mine, its = groups[one.id], groups[other.id]
+    mine, its = sorted((groups[one.id], groups[other.id]), key=len, reverse=True)
     if mine is not its:
         mine.extend(its)
         for call in its:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from collector.assemble.calls import Call
-from collector.assemble.echoes import passed_documents, with_ids
+from collector.assemble.echoes import known_documents, passed_documents, with_ids
 from collector.assemble.tree import Tree
 from collector.records import Document, Record
 from undertow import semconv as names
@@ -56,9 +56,10 @@ def join_context(tree: Tree, calls: Sequence[Call]) -> dict[str, list[Joined]]:
     given: dict[str, list[Joined]] = defaultdict(list)
     if calls:
         passed = passed_documents(tree)
+        known = known_documents(passed)
         # Where no retriever was traced, the first step that was handed documents stands for it.
         for retrieval in _retrievals(tree) or passed[:1]:
-            for call, joined in _assigned(tree, retrieval, calls, passed):
+            for call, joined in _assigned(tree, retrieval, calls, known):
                 given[call.id].append(joined)
     return {call_id: _reranked(found) for call_id, found in given.items()}
 
@@ -79,18 +80,22 @@ def _retrievals(tree: Tree) -> list[Record]:
         if span.get("operation") == names.RETRIEVAL and span.get("facts", {}).get("documents")
     ]
     ids = {span["record_id"] for span in found}
-    outermost = [span for span in found if not any(a["record_id"] in ids for a in tree.ancestors(str(span["span_id"])))]
+
+    def retrieves(span: Record) -> bool | None:
+        return span["record_id"] in ids or None
+
+    outermost = [span for span in found if not tree.nearest(str(span["span_id"]), "retrieval", retrieves)]
     return sorted(outermost, key=lambda span: (span["start_ns"], span["record_id"]))
 
 
 def _assigned(
-    tree: Tree, retrieval: Record, calls: Sequence[Call], passed: Sequence[Record]
+    tree: Tree, retrieval: Record, calls: Sequence[Call], known: Mapping[str, Document]
 ) -> list[tuple[Call, Joined]]:
     """Give each document to the nearest call that holds it, and the rest to the call that holds most."""
     nearest = next_calls(tree, retrieval, calls)
     if not nearest:
         return []
-    documents = with_ids(retrieval["facts"]["documents"], passed)
+    documents = with_ids(retrieval["facts"]["documents"], known)
     holders = [next((call for call in nearest if _holds(call, document)), None) for document in documents]
     # Of calls that hold equally many, max() takes the first, which is the nearest.
     main = max(nearest, key=lambda call: sum(holder is call for holder in holders))

@@ -6,7 +6,8 @@ of the model may lack.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from collector.assemble.calls import Call
@@ -15,6 +16,7 @@ from collector.records import Document, Facts, Record
 from undertow import semconv as names
 
 _SLACK_NS = 2_000_000
+_MOST_CALLS = 256
 _MARKS = frozenset({"response_id", "response_model"})
 _FILLED = (
     "response_id",
@@ -41,13 +43,22 @@ def add_echoes(tree: Tree, calls: Sequence[Call]) -> None:
     """
     for step in _steps(tree, _MARKS):
         told = cast("dict[str, Any]", step["facts"])
-        before = [call for call in calls if call.record["end_ns"] <= step["end_ns"] + _SLACK_NS]
-        meant = next((call for call in reversed(before) if _is_same(call.facts, step["facts"])), None)
+        meant = _meant(step, calls)
         if meant is not None:
             known = cast("dict[str, Any]", meant.facts)
             for field in _FILLED:
                 if field in told and field not in known:
                     known[field] = told[field]
+
+
+def _meant(step: Record, calls: Sequence[Call]) -> Call | None:
+    """Return the latest call that ended before a step and that the step speaks of; of very many, one of the latest."""
+    end = step["end_ns"] + _SLACK_NS
+    begun = bisect_right(calls, end, key=lambda call: call.record["start_ns"])
+    for call in reversed(calls[max(0, begun - _MOST_CALLS) : begun]):
+        if call.record["end_ns"] <= end and _is_same(call.facts, step["facts"]):
+            return call
+    return None
 
 
 def _is_same(call: Facts, told: Facts) -> bool:
@@ -62,13 +73,18 @@ def passed_documents(tree: Tree) -> list[Record]:
     return _steps(tree, frozenset({"documents"}))
 
 
-def with_ids(documents: Iterable[Document], steps: Sequence[Record]) -> list[Document]:
-    """Return documents with the ids and metadata under which later steps know the same text."""
+def known_documents(steps: Sequence[Record]) -> dict[str, Document]:
+    """Return the documents with an id that steps were handed, by their text."""
     known: dict[str, Document] = {}
     for step in steps:
         for other in step["facts"]["documents"]:
             if other.get("content") and other.get("document_id"):
                 known.setdefault(str(other["content"]), other)
+    return known
+
+
+def with_ids(documents: Iterable[Document], known: Mapping[str, Document]) -> list[Document]:
+    """Return documents with the ids and metadata under which later steps know the same text."""
     return [_with_id(document, known.get(document.get("content") or "")) for document in documents]
 
 

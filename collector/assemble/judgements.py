@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from collector.assemble.calls import Call
 from collector.assemble.rows import Row
 from collector.assemble.tree import Tree
 from collector.records import Judgement, Record
+from collector.signals import names_a_thumb, told
 
 Target = tuple[str, str]
 
@@ -28,11 +30,13 @@ class Targets:
         self._by_id = {call.id: call for call in calls}
         self._by_trace: dict[str, list[Call]] = {}
         self._by_response: dict[str, list[Call]] = {}
-        for call in calls:
-            if call.generates:
+        self._generating = {call.id: call for call in calls if call.generates}
+        self._seen_by_trace: dict[str, dict[str | None, Call]] = {}
+        for call in self._generating.values():
+            if call.duplicate_of is None:
                 self._by_trace.setdefault(call.tree.trace_id, []).append(call)
-                if call.facts.get("response_id"):
-                    self._by_response.setdefault(call.facts["response_id"], []).append(call)
+            if call.facts.get("response_id"):
+                self._by_response.setdefault(call.facts["response_id"], []).append(call)
 
     def of(self, trace_id: str | None, span_id: str | None, response_id: str | None, time_ns: int) -> Target | None:
         """Return kind and id of what is judged, or None while no such call is known.
@@ -52,33 +56,41 @@ class Targets:
         return max(before or same_trace or found, key=lambda call: call.record["end_ns"], default=None)
 
     def _near(self, trace_id: str | None, span_id: str | None) -> Call | None:
-        calls = [call for call in self._by_trace.get(trace_id or "", []) if call.duplicate_of is None]
+        calls = self._by_trace.get(trace_id or "", [])
         tree = self._trees.get(trace_id or "")
         if not calls or tree is None:
             return None
         span = tree.spans.get(span_id or "")
-        below = [call for call in calls if span_id is None or tree.is_below(call.span_id, span_id)]
-        if below:
-            return _seen(tree, below)
+        seen = self._seen(tree, calls).get(span_id)
+        if seen is not None:
+            return seen
         if span is None:
             return None
-        above = [self._by_id.get(ancestor["record_id"]) for ancestor in tree.ancestors(str(span_id))]
-        after = [call for call in calls if call.record["start_ns"] >= span["start_ns"]]
-        found = next((call for call in above if call is not None and call.generates), None)
-        return found or (after[0] if after else self._answer_above(tree, str(span_id), calls))
+        first = bisect_left(calls, span["start_ns"], key=lambda call: call.record["start_ns"])
+        found = tree.nearest(str(span_id), "judged", lambda above: self._generating.get(above["record_id"]))
+        return found or (calls[first] if first < len(calls) else self._answer_above(tree, str(span_id), calls))
 
     def _answer_above(self, tree: Tree, span_id: str, calls: list[Call]) -> Call:
         """Return what was answered below the nearest ancestor that has any call below it."""
-        for ancestor in tree.ancestors(span_id):
-            below = [call for call in calls if tree.is_below(call.span_id, str(ancestor["span_id"]))]
-            if below:
-                return _seen(tree, below)
-        return calls[-1]
+        seen = self._seen(tree, calls)
+        return tree.nearest(span_id, "answered", lambda above: seen.get(str(above["span_id"]))) or calls[-1]
 
+    def _seen(self, tree: Tree, calls: list[Call]) -> dict[str | None, Call]:
+        """Return for each span, and for the trace, the call below it whose answer the user saw.
 
-def _seen(tree: Tree, calls: list[Call]) -> Call:
-    """Return the call whose answer the user saw: what the topmost of them said last."""
-    return min(calls, key=lambda call: (len(tree.path(call.span_id)), -call.record["start_ns"], call.id))
+        It is what the topmost of them said last, so that a span passes its own on to every span above it which
+        has no better one.
+        """
+        known = self._seen_by_trace.get(tree.trace_id)
+        if known is None:
+            known = self._seen_by_trace[tree.trace_id] = {}
+            for call in sorted(calls, key=lambda c: (tree.depth(c.span_id), -c.record["start_ns"], c.id)):
+                known.setdefault(None, call)
+                for above in tree.ancestor_ids(call.span_id):
+                    if above in known:
+                        break
+                    known[above] = call
+        return known
 
 
 def told_judgements(records: Sequence[Record], targets: Targets) -> tuple[list[Row], list[Row]]:
@@ -88,7 +100,8 @@ def told_judgements(records: Sequence[Record], targets: Targets) -> tuple[list[R
         for index, judged in enumerate(record.get("facts", {}).get("judgements", ())):
             kind, target = _target(record, judged, targets)
             row_id = hashlib.sha256(f"{record['record_id']}:{index}:{judged.get('name')}".encode()).hexdigest()[:32]
-            if judged.get("human"):
+            # An evaluator may be called after thumbs; a thumb itself is what only people give.
+            if judged.get("human") or names_a_thumb(None, judged.get("label")):
                 feedback.append(_human_row(record, judged, row_id, kind, target))
             else:
                 evaluations.append(_machine_row(record, judged, row_id, kind, target))
@@ -129,27 +142,19 @@ def _machine_row(record: Record, judged: Judgement, row_id: str, kind: str, targ
 
 
 def _human_row(record: Record, judged: Judgement, row_id: str, kind: str, target: str) -> Row:
+    kind_of_signal, value = told(judged.get("name"), judged.get("value"), judged.get("label"))
     return {
         "feedback_id": row_id,
         "target_kind": kind,
         "target_id": target,
-        "kind": _kind_of_feedback(judged),
-        "value": judged.get("value"),
+        "kind": kind_of_signal,
+        "value": value,
         "label": judged.get("label") or judged.get("name"),
         "comment": judged.get("explanation"),
         "author": judged.get("evaluator"),
         "source": record.get("dialect"),
         "created_at": record["end_ns"] // 1000,
     }
-
-
-def _kind_of_feedback(judged: Judgement) -> str:
-    words = f"{judged.get('name')} {judged.get('label')}".lower()
-    if "thumb" in words:
-        return "thumb"
-    if judged.get("value") is not None:
-        return "rating"
-    return "verdict" if judged.get("label") else "comment"
 
 
 def sent_feedback(records: Sequence[Record], targets: Targets) -> Iterator[Row]:

@@ -140,11 +140,14 @@ def _content_state(call: Call) -> str:
 
 def _skew(tree: Tree, record: Record) -> list[str]:
     """Flag a call whose clock disagrees with that of the service which called it."""
-    for parent in tree.ancestors(str(record["span_id"])):
-        if parent.get("service_name") != record.get("service_name"):
-            early = record["start_ns"] < parent["start_ns"] - _SKEW_NS
-            return [names.FLAG_CLOCK_SKEW] if early else []
-    return []
+    service = record.get("service_name")
+    caller = tree.nearest(
+        str(record["span_id"]),
+        ("other service", service),
+        lambda span: span if span.get("service_name") != service else None,
+    )
+    early = caller is not None and record["start_ns"] < caller["start_ns"] - _SKEW_NS
+    return [names.FLAG_CLOCK_SKEW] if early else []
 
 
 def document_rows(call: Call, given: Sequence[Joined]) -> list[Row]:

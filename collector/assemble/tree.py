@@ -1,10 +1,44 @@
-"""The spans of one trace as a tree, of which any part may be missing."""
+"""The spans of one trace as a tree, of which any part may be missing.
+
+Traces may be very large and very deep: every question is answered without walking a whole branch each time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from collector.records import Record
+
+_T = TypeVar("_T")
+
+
+class _Node:
+    """A span, or a parent that never arrived.
+
+    ``jump`` leads to an ancestor so that any is reached in a logarithmic number of steps (Myers 1983, skew-binary
+    jump pointers).
+    """
+
+    __slots__ = ("depth", "id", "jump", "span", "up")
+
+    def __init__(self, span_id: str, span: Record | None, up: _Node | None) -> None:
+        self.id = span_id
+        self.span = span
+        self.up = up
+        self.depth = 0
+        self.jump = self
+        if up is not None:
+            self.depth = up.depth + 1
+            even = up.depth - up.jump.depth == up.jump.depth - up.jump.jump.depth
+            self.jump = up.jump.jump if even else up
+
+    def at_depth(self, depth: int) -> _Node:
+        """Return the ancestor at a depth, or the node itself."""
+        node = self
+        while node.depth > depth and node.up is not None:
+            node = node.jump if node.jump.depth >= depth else node.up
+        return node
 
 
 class Tree:
@@ -22,48 +56,87 @@ class Tree:
     def __init__(self, trace_id: str, spans: Sequence[Record]) -> None:
         self.trace_id = trace_id
         self.spans: dict[str, Record] = {str(span["span_id"]): span for span in spans}
-        self._paths: dict[str, tuple[str, ...]] = {}
+        self._nodes: dict[str, _Node] = {}
+        self._memos: dict[Hashable, dict[str, Any]] = {}
 
-    def path(self, span_id: str) -> tuple[str, ...]:
-        """Return the ids from the topmost known ancestor down to the span itself."""
-        known = self._paths.get(span_id)
-        if known is not None:
-            return known
-        steps: list[str] = []
-        seen: set[str] = set()
+    def _node(self, span_id: str) -> _Node:
+        known = self._nodes.get(span_id)
+        return self._grown(span_id) if known is None else known
+
+    def _grown(self, span_id: str) -> _Node:
+        steps: dict[str, Record | None] = {}
         here: str | None = span_id
-        while here is not None and here not in seen:
-            seen.add(here)
-            steps.append(here)
-            span = self.spans.get(here)
+        while here is not None and here not in steps and here not in self._nodes:
+            span = steps[here] = self.spans.get(here)
             here = span.get("parent_span_id") if span else None
-        found = self._paths[span_id] = tuple(reversed(steps))
-        return found
+        node = None if here is None else self._nodes.get(here)
+        for step in reversed(steps):
+            node = self._nodes[step] = _Node(step, steps[step], node)
+        return self._nodes[span_id]
+
+    def depth(self, span_id: str) -> int:
+        """Return how many ancestors a span has, the topmost of which may never have arrived."""
+        return self._node(span_id).depth
 
     def common_depth(self, one: str, other: str) -> int:
         """Return how many ancestors two spans share; 0 where only the trace joins them."""
-        depth = 0
-        for mine, its in zip(self.path(one), self.path(other), strict=False):
-            if mine != its:
-                break
-            depth += 1
-        return depth
+        mine, its = self._node(one), self._node(other)
+        depth = min(mine.depth, its.depth)
+        mine, its = mine.at_depth(depth), its.at_depth(depth)
+        while mine is not its:
+            if mine.up is None or its.up is None:
+                return 0
+            apart = mine.jump is not its.jump
+            mine, its = (mine.jump, its.jump) if apart else (mine.up, its.up)
+        return mine.depth + 1
 
     def ancestors(self, span_id: str) -> Iterator[Record]:
         """Yield the known ancestors of a span, the nearest first."""
-        for step in reversed(self.path(span_id)[:-1]):
-            span = self.spans.get(step)
-            if span is not None:
-                yield span
+        node = self._node(span_id).up
+        while node is not None:
+            if node.span is not None:
+                yield node.span
+            node = node.up
+
+    def ancestor_ids(self, span_id: str) -> Iterator[str]:
+        """Yield the ids of the ancestors of a span, the nearest first; the last may never have arrived."""
+        node = self._node(span_id).up
+        while node is not None:
+            yield node.id
+            node = node.up
 
     def is_below(self, span_id: str, ancestor_id: str) -> bool:
         """Tell whether a span stands somewhere below another."""
-        return span_id != ancestor_id and ancestor_id in self.path(span_id)
+        if span_id == ancestor_id:
+            return False
+        node, above = self._node(span_id), self._node(ancestor_id)
+        return node.at_depth(above.depth) is above
+
+    def nearest(self, span_id: str, what: Hashable, pick: Callable[[Record], _T | None]) -> _T | None:
+        """Return what is picked of the nearest ancestor of which anything is.
+
+        Parameters
+        ----------
+        what : names the question: what was found is remembered by it.
+        pick : gives the answer of one ancestor, or None.
+        """
+        memo = self._memos.setdefault(what, {})
+        passed: list[str] = []
+        found: _T | None = None
+        node = self._node(span_id)
+        while node.up is not None:
+            if node.id in memo:
+                found = memo[node.id]
+                break
+            passed.append(node.id)
+            node = node.up
+            found = None if node.span is None else pick(node.span)
+            if found is not None:
+                break
+        memo.update(dict.fromkeys(passed, found))
+        return found
 
     def inherited(self, span_id: str, field: str) -> str | None:
         """Return a fact of the nearest ancestor that states it."""
-        for span in self.ancestors(span_id):
-            value = span.get("facts", {}).get(field)
-            if value is not None:
-                return str(value)
-        return None
+        value = self.nearest(span_id, field, lambda span: span.get("facts", {}).get(field))
+        return None if value is None else str(value)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from google.rpc import status_pb2
 
+from tests.integration.doors import counter
 from tests.integration.running import PROTOBUF, RunningCollector, StartCollector, new_trace, trace_request
 
 
@@ -48,6 +49,14 @@ def test_tokens_are_checked_before_the_body_is_read(start_collector: StartCollec
 
 
 # --- Disk, store, overload, stop
+
+
+def wait_for_backlog(collector: RunningCollector, size: int) -> None:
+    """Return once so many bytes of requests are in hand."""
+    deadline = time.monotonic() + 10
+    while counter(collector, "undertow_backlog_bytes")[""] != size:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_full_disk_is_503_and_the_door_opens_again_when_there_is_space(start_collector: StartCollector) -> None:
@@ -120,12 +129,12 @@ def test_more_bytes_in_hand_than_the_backlog_may_hold_is_503(start_collector: St
     slow = socket.create_connection(("127.0.0.1", collector.http_port))
     head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {PROTOBUF}\r\nContent-Length: 2000000\r\n\r\n"
     slow.sendall(head.encode() + bytes(990_000))
-    time.sleep(0.3)
+    wait_for_backlog(collector, 990_000)
     answer = collector.post("/v1/traces", trace_request(new_trace(), 200))
     slow.close()
     assert answer.status == 503
     assert answer.headers["retry-after"] == "1"
-    time.sleep(0.2)
+    wait_for_backlog(collector, 0)
     assert collector.post("/v1/traces", trace_request(new_trace(), 200)).status == 200
 
 
@@ -138,10 +147,11 @@ def test_a_graceful_stop_answers_what_is_in_flight_and_loads_what_was_acknowledg
     connection = socket.create_connection(("127.0.0.1", collector.http_port))
     head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {PROTOBUF}\r\nContent-Length: {len(body)}\r\n\r\n"
     connection.sendall(head.encode() + body[:100])
-    time.sleep(0.2)
+    wait_for_backlog(collector, 100)
     assert collector.process is not None
     collector.process.terminate()
-    time.sleep(0.3)
+    while (collector.data / "collector.json").exists():  # removed when it begins to stop
+        time.sleep(0.01)
     connection.sendall(body[100:])
     answer = connection.recv(65536)
     connection.close()

@@ -299,3 +299,39 @@ def test_many_threads_append_and_one_reads_without_losing_a_record(tmp_path: Pat
         thread.join()
     assert sorted(seen) == sorted(f"{name}:{i}".encode() for name in range(8) for i in range(50))
     journal.close()
+
+
+def test_a_damaged_header_costs_no_record_of_its_segment(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    append(journal, b"one", b"two")
+    journal.close()
+    path = only_segment(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[3] ^= 255
+    path.write_bytes(content)
+    again = opened(tmp_path)
+    assert payloads(again) == [b"one", b"two"]
+    assert again.recovery.dropped_bytes == SEGMENT_HEADER
+    append(again, b"three")
+    again.close()
+    assert payloads(opened(tmp_path)) == [b"one", b"two", b"three"]
+
+
+def test_a_sender_that_hangs_up_cancels_no_record_and_stops_no_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    real = os.fdatasync
+
+    def held(fd: int) -> None:
+        gate.wait(TIMEOUT_S)
+        real(fd)
+
+    journal = opened(tmp_path)
+    monkeypatch.setattr(os, "fdatasync", held)
+    futures = [journal.append(payload, 1) for payload in (b"one", b"two")]
+    assert [future.cancel() for future in futures] == [False, False]
+    gate.set()
+    append(journal, b"three")
+    assert payloads(journal) == [b"one", b"two", b"three"]
+    journal.close()

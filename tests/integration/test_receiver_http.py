@@ -396,7 +396,8 @@ def test_health_counters_equal_what_clients_saw(start_collector: StartCollector)
     assert collector.post("/v1/traces", b"\x0b").status == 400
     collector.flush()
     health = collector.request("GET", "/healthz").json
-    assert health == {"accepted": 10, "loaded": 10, "journal_bytes": 0, "last_load_seq": health["last_load_seq"]}
+    assert health.items() >= {"accepted": 10, "loaded": 10, "journal_bytes": 0}.items()
+    assert health["last_load_seq"] > 0
     text = collector.request("GET", "/metrics").body.decode()
     for line in (
         'undertow_accepted_items_total{signal="traces"} 10',

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
+from typing import Any
 
+import pytest
 from google.protobuf.json_format import MessageToDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from collector.intake import change_record, feedback_record, gunzip
 from collector.normalise import normalise_logs, normalise_traces
 from tests.telemetry_factory import logs_body, spans_body
-from undertow.errors import MalformedError
+from undertow.errors import MalformedError, TooLargeError
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+FIELDS = st.sampled_from(
+    [
+        *("traceId", "spanId", "parentSpanId", "name", "startTimeUnixNano", "end_time_unix_nano", "status", "code"),
+        *("attributes", "events", "key", "value", "stringValue", "intValue", "arrayValue", "kvlistValue", "values"),
+        *("resource", "scope", "scopeSpans", "spans", "body", "eventName", "timeUnixNano"),
+    ]
+)
 KEYS = st.sampled_from(
     [
         "gen_ai.operation.name",
@@ -121,3 +132,95 @@ def test_a_damaged_request_never_fails_in_another_way(position: int, noise: byte
         normalise_traces(body[:at] + noise + body[at + len(noise) :], encoding="protobuf")
     except MalformedError as error:
         assert str(error)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT | FIELDS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=250, deadline=None)
+@given(JSON_VALUES, st.sampled_from(["spans", "logRecords", "attributes", ""]))
+def test_any_json_in_any_place_is_read_rejected_or_malformed(value: object, place: str) -> None:
+    trees: dict[str, object] = {
+        "spans": {"resourceSpans": [{"scopeSpans": [{"spans": [value]}]}]},
+        "logRecords": {"resourceLogs": [{"scopeLogs": [{"logRecords": [value]}]}]},
+        "attributes": {"resourceSpans": [{"resource": value, "scopeSpans": [{"scope": value, "spans": value}]}]},
+        "": value,
+    }
+    body = json.dumps(trees[place]).encode()
+    for normalise in (normalise_traces, normalise_logs):
+        try:
+            found = normalise(body, encoding="json")
+        except MalformedError as error:
+            assert str(error)
+        else:
+            assert bool(found.rejected) == bool(found.error_message)
+
+
+@pytest.mark.parametrize("encoding", ["protobuf", "json"])
+def test_a_request_cut_at_any_byte_is_malformed_or_a_part_of_it(encoding: Any) -> None:
+    whole = spans_body({"id": 1, "attributes": {"gen_ai.operation.name": "chat", "a": [1, {"b": "c"}]}}, {"id": 2})
+    body = whole if encoding == "protobuf" else as_json(ExportTraceServiceRequest(), whole)
+    for end in range(len(body)):
+        try:
+            found = normalise_traces(body[:end], encoding=encoding)
+        except MalformedError as error:
+            assert str(error)
+        else:
+            assert encoding == "protobuf"  # where a part may be a message of its own
+            assert len(found.records) < 2
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_gzip_cut_at_any_byte_is_malformed_unless_the_cut_is_between_members(members: int) -> None:
+    body = spans_body({"id": 1})
+    packed = gzip.compress(body) * members
+    assert gunzip(packed, 2**20) == body * members
+    for end in range(len(packed)):
+        if end and end % (len(packed) // members) == 0:
+            continue
+        with pytest.raises(MalformedError):
+            gunzip(packed[:end], 2**20)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=200), st.booleans())
+def test_bytes_that_say_they_are_gzip_are_unpacked_or_malformed(data: bytes, with_magic: bool) -> None:
+    body = b"\x1f\x8b\x08" + data if with_magic else data
+    try:
+        found = gunzip(body, 1000)
+    except (MalformedError, TooLargeError) as error:
+        assert str(error)
+    else:
+        assert len(found) <= 1000
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    JSON_VALUES
+    | st.fixed_dictionaries(
+        {},
+        optional={
+            "target": st.dictionaries(
+                st.sampled_from(["trace_id", "span_id", "response_id", "session_id"]), JSON_VALUES
+            ),
+            "kind": st.sampled_from(["thumb", "rating", "verdict", "comment", "model", "prompt"]),
+            "name": JSON_VALUES,
+            "value": JSON_VALUES,
+            "label": TEXT,
+            "at": TEXT | st.just("2026-11-20T09:30:00Z") | st.just("0001-01-01T00:00:00"),
+            "id": TEXT,
+        },
+    )
+)
+def test_any_json_as_feedback_or_change_is_a_record_or_malformed(body: object) -> None:
+    for make in (feedback_record, change_record):
+        try:
+            record = make(body, now_ns=0)
+        except MalformedError as error:
+            assert str(error)
+        else:
+            assert record["record_id"]

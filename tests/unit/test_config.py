@@ -33,7 +33,14 @@ def test_a_flag_beats_the_environment_which_beats_the_file_which_beats_the_defau
         ({"UNDERTOW_STORE__PORT": "many"}, "store.port .from UNDERTOW_STORE__PORT."),
         ({"UNDERTOW_STORE__PORT": "70000"}, "store.port"),
         ({"UNDERTOW_TIMEZONE": "Mars/Olympus"}, "unknown time zone"),
-        ({"UNDERTOW_COLLECTOR__HOST": "0.0.0.0"}, "reachable from other machines"),
+        ({"UNDERTOW_COLLECTOR__HOST": "0.0.0.0"}, "reachable from other machines: set auth.tokens .*tls.certificate"),
+        ({"UNDERTOW_COLLECTOR__HOST": "::", "UNDERTOW_TLS__TERMINATED_BY_PROXY": "1"}, "set auth.tokens .* first"),
+        (
+            {"UNDERTOW_COLLECTOR__HOST": "10.0.0.9", "UNDERTOW_AUTH__TOKENS": '{"s3cr3t": ["ingest"]}'},
+            "set tls.certificate and tls.key .*or tls.terminated_by_proxy = true",
+        ),
+        ({"UNDERTOW_TLS__CERTIFICATE": "/c.pem"}, "tls.certificate and tls.key belong together"),
+        ({"UNDERTOW_COLLECTOR__TRACE_SELF": "here"}, "'here' is no address"),
         ({"UNDERTOW_STORE__MEMORY_LIMIT": "banana"}, "store.memory_limit .*'banana' is not a size"),
         ({"UNDERTOW_STORE__MEMORY_LIMIT": "0GB"}, "'0GB' is not a size"),
         ({"UNDERTOW_ANALYSIS__REFERENCE": "a month"}, "analysis.reference .*'a month' is not a duration"),
@@ -100,6 +107,32 @@ def test_a_malformed_token_is_refused_without_being_shown(value: str, message: s
     with pytest.raises(ConfigError, match=message) as refused:
         load_settings(env={"UNDERTOW_AUTH__TOKENS": value}, folder=tmp_path)
     assert "s3cr3t" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ('["service=a"]', "bound to a service or environment, but has no scope"),
+        ('["write", "environment=prod"]', "cannot have the scope write"),
+        ('["ingest", "service="]', "a scope is unknown"),
+        ('["ingest", "team=a"]', "a scope is unknown"),
+    ],
+)
+def test_a_token_is_bound_only_where_that_can_be_kept(entries: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_settings(env={"UNDERTOW_AUTH__TOKENS": f'{{"s3cr3t": {entries}}}'}, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [
+        {"UNDERTOW_TLS__CERTIFICATE": "/etc/c.pem", "UNDERTOW_TLS__KEY": "/etc/k.pem"},
+        {"UNDERTOW_TLS__TERMINATED_BY_PROXY": "true"},
+    ],
+)
+def test_an_address_off_loopback_is_taken_with_a_token_and_tls(guard: dict[str, str], tmp_path: Path) -> None:
+    env = {"UNDERTOW_COLLECTOR__HOST": "0.0.0.0", "UNDERTOW_AUTH__TOKENS": '{"s3cr3t": ["ingest"]}', **guard}
+    assert load_settings(env=env, folder=tmp_path).settings.collector.host == "0.0.0.0"
 
 
 def test_a_token_under_a_mistyped_section_is_not_shown(tmp_path: Path) -> None:

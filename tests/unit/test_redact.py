@@ -1,5 +1,6 @@
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.redact import Redactor, iban, luhn
-from undertow.config import RedactionSettings
+from undertow.config import RedactionSettings, load_settings
 from undertow.errors import ConfigError
 
 
@@ -21,6 +22,11 @@ def redactor() -> Redactor:
     [
         ("write to anna.b@example.co.uk please", "[EMAIL]"),
         ("card 4111 1111 1111 1111 was refused", "[CARD]"),
+        ("cards 12 4111 1111 1111 1111 7 days", "12 [CARD] 7"),
+        ("5500-0055-5555-5559, and 378282246310005", "[CARD], and [CARD]"),
+        ("Amex 3782 822463 10005, Diners 30569309025904", "Amex [CARD], Diners [CARD]"),
+        ("UnionPay 6205500000000000004", "UnionPay [CARD]"),
+        ("from 2001:db8::8a2e:370:7334 and fe80::1ff:fe23:4567:890a", "from [IP_ADDRESS] and [IP_ADDRESS]"),
         ("transfer to DE89 3704 0044 0532 0130 00 today", "[IBAN]"),
         ("my number is +49 170 1234567", "[PHONE]"),
         ("call (555) 010-4477", "[PHONE]"),
@@ -29,6 +35,12 @@ def redactor() -> Redactor:
         ("key sk-abcdefghijklmnop1234", "[CREDENTIAL]"),
         ("Authorization: Bearer abcdefghijklmnopqrstu", "[CREDENTIAL]"),
         ('{"password": "hunter2hunter2"}', "[CREDENTIAL]"),
+        ("export AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMIK7MDENGbPxRfiCY", "[CREDENTIAL]"),
+        ("OPENAI_API_KEY: abcdefgh", "[CREDENTIAL]"),
+        ("see https://app.example/?mail=kim%40example.net&x=1", "mail=[EMAIL]&x=1"),
+        ("postgres://bank:pa55word@db.internal/x", "[CREDENTIAL]"),
+        ("'Authorization': 'Basic dXNlcjpwYXNzd29yZA=='", "[CREDENTIAL]"),
+        ("use ASIAABCDEFGHIJKLMNOP or sk_live_abcdefghijklmnop", "use [CREDENTIAL] or [CREDENTIAL]"),
     ],
 )
 def test_what_is_personal_or_secret_is_replaced_by_its_kind(redactor: Redactor, text: str, mark: str) -> None:
@@ -43,6 +55,12 @@ def test_what_is_personal_or_secret_is_replaced_by_its_kind(redactor: Redactor, 
         "version 3.11.7 of the library, release 2026.11.21",
         "build 999.999.999.999",
         "DE12 3456 7890 1234 5678 90",
+        "0.5686274509803921 and 1.5686274509803921",
+        "archived 20151013030736, at 1790000000000000 us, 1790000000000003 ns",
+        "1715 1715-1754 1754 and 01101110 00100000 and 978 0966502039",
+        "server 127.0.0.1:4318 and 0.0.0.0",
+        "ISBN: 951-22-5214-7",
+        "std::beef::cafe, fade::bed, 00:1b:44:11:3a:b7, 12:30::",
     ],
 )
 def test_what_only_looks_like_a_secret_stays(redactor: Redactor, text: str) -> None:
@@ -123,6 +141,7 @@ def test_no_secret_survives_in_content_whatever_it_is_called_or_as_a_name_itself
     record = record_with(place, content)
     before = size(record)
     redactor.records([record])
+    record.pop("redactions", None)
     told = json.dumps(record)
     assert [secret for secret in SECRETS if secret in told] == []
     assert size(record) == before
@@ -131,12 +150,12 @@ def test_no_secret_survives_in_content_whatever_it_is_called_or_as_a_name_itself
 
 def test_ids_and_names_of_a_records_own_structure_stay(redactor: Redactor) -> None:
     odd = "ann@example.com"
-    record = record_with("attributes", odd) | {"span_id": odd, "service_name": odd, "start_ns": 4111111111111111}
-    record["facts"] |= {name: odd for name in ("provider", "request_model", "response_model", "finish_reason")}
+    record = record_with("attributes", odd) | {"span_id": odd, "start_ns": 4111111111111111}
+    record["facts"] |= {name: odd for name in ("request_model", "response_model")}
     record["facts"]["tool_calls"][0]["id"] = odd
     record["facts"]["input_messages"][0]["tool_call_id"] = odd
     record["facts"]["documents"][0]["document_id"] = odd
-    kept = copy.deepcopy({**record, "attributes": {"a": "[EMAIL]"}})
+    kept = copy.deepcopy({**record, "attributes": {"a": "[EMAIL]"}, "redactions": {"EMAIL": 1}})
     redactor.records([record])
     assert record == kept
 
@@ -189,15 +208,49 @@ def test_a_keyed_hash_keeps_equal_secrets_equal() -> None:
     assert hashing.text("a@b.io") == one
 
 
-def test_own_patterns_are_applied_and_a_bad_one_is_named() -> None:
-    assert Redactor(RedactionSettings(patterns={"badge": r"EMP-[0-9]{6}"})).text("EMP-123456") == "[BADGE]"
-    with pytest.raises(ConfigError, match="BADGE"):
-        Redactor(RedactionSettings(patterns={"badge": "("}))
+@pytest.mark.parametrize(
+    ("expression", "text", "clean"),
+    [
+        (r"EMP-[0-9]{6}", "EMP-123456", "[OWN]"),
+        (r"\b[0-9]{4}\b", "1234", "[OWN]"),
+        (r"é{2}", "née, créée, éé", "née, cr[OWN]e, [OWN]"),
+        (r"Name: .{3}$", "Name: Zoë", "[OWN]"),
+        (r"\AKim\z", "Kim", "[OWN]"),
+        (r"(?i)größe [0-9]+", "GRÖßE 44", "[OWN]"),
+        (r"^PIN [0-9]+$", "PIN 99", "[OWN]"),
+    ],
+)
+@pytest.mark.parametrize("engine", ["hyperscan", "re2"])
+def test_own_patterns_find_what_they_say_in_texts_of_any_length_and_language(
+    monkeypatch: pytest.MonkeyPatch, engine: str, expression: str, text: str, clean: str
+) -> None:
+    if engine == "re2":
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    record = {"name": "other", "attributes": {"a": text, "b": "nothing \ud800 here", "c": [text]}}
+    Redactor(RedactionSettings(patterns={"own": expression})).records([record])
+    assert record["attributes"] == {"a": clean, "b": record["attributes"]["b"], "c": [clean]}
+    assert record["redactions"]["OWN"] >= 2
 
 
-def test_the_hash_mode_asks_for_a_key() -> None:
-    with pytest.raises(ConfigError, match=r"redaction\.key"):
-        Redactor(RedactionSettings(mode="hash"))
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        (
+            {"PATTERNS": '{"badge": "("}'},
+            r"redaction.patterns .*'badge' is not a regular expression of RE2: missing \)",
+        ),
+        ({"PATTERNS": '{"badge": "(?=x)"}'}, "'badge' is not a regular expression of RE2"),
+        ({"PATTERNS": '{"badge": "x*"}'}, "'badge' also matches where nothing stands"),
+        ({"PATTERNS": '{"two words": "x"}'}, "'two words': a name is a letter and"),
+        ({"MODE": "hash"}, r"'hash' needs redaction\.key"),
+        ({"MODE": "hash", "KEY": ""}, r"'hash' needs redaction\.key"),
+    ],
+)
+def test_redaction_that_cannot_work_is_refused_at_the_start(
+    variables: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_settings(env={f"UNDERTOW_REDACTION__{k}": v for k, v in variables.items()}, folder=tmp_path)
 
 
 @given(st.text(max_size=80), st.text(max_size=80))

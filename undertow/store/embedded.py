@@ -19,6 +19,7 @@ from undertow.store.migrate import migrate
 from undertow.store.tables import TABLES, Table
 
 _STREAMED_ROWS = 2048
+_INVALIDATED = "database has been invalidated"
 
 
 class EmbeddedStore:
@@ -39,41 +40,66 @@ class EmbeddedStore:
     """
 
     def __init__(
-        self, path: Path, *, memory_limit: str = "2GB", threads: int = 2, query_timeout_s: float = 60.0, hint: str = ""
+        self, path: Path, *, memory_limit: str = "2GB", threads: int = 1, query_timeout_s: float = 60.0, hint: str = ""
     ) -> None:
         self.path = path
         self.url = f"duckdb:///{str(path).lstrip('/')}"
         self._query_timeout_s = query_timeout_s
+        self._hint = hint
+        self._config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": memory_limit,
+            "threads": threads,
+            # A checkpoint writes the last row group of every table anew, however few rows came since the one before.
+            "checkpoint_threshold": "128MB",
+        }
         self._write_lock = threading.Lock()
+        self._opening = threading.Lock()
         _make_folder(path.parent)
-        config: dict[str, str | bool | int | float | list[str]] = {"memory_limit": memory_limit, "threads": threads}
-        try:
-            self._connection = duckdb.connect(str(path), config=config)
-        except duckdb.IOException as error:
-            raise _locked(path, error, hint) from None
-        except duckdb.Error as error:
-            raise _unusable(path, error) from None
-        try:
-            self._prepare()
-        except BaseException as error:
-            self._connection.close()
-            if isinstance(error, duckdb.Error):
-                raise _unusable(path, error) from None
-            raise
+        self._connection: Any = self._opened()
+        self._closed = False
+        self._running: set[Any] = set()
 
-    def _prepare(self) -> None:
-        migrate(self._connection)
-        # Readers send SQL: nothing outside this file may be reached from it.
-        self._connection.execute("SET python_enable_replacements = false")
-        self._connection.execute("SET enable_external_access = false")
-        self._connection.execute("SET lock_configuration = true")
+    def _opened(self) -> Any:
+        try:
+            connection = duckdb.connect(str(self.path), config=self._config)
+        except duckdb.IOException as error:
+            raise _locked(self.path, error, self._hint) from None
+        except duckdb.Error as error:
+            raise _unusable(self.path, error) from None
+        try:
+            _prepare(connection)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, duckdb.Error):
+                raise _unusable(self.path, error) from None
+            raise
+        return connection
+
+    def _cursor(self) -> Any:
+        with self._opening:
+            if self._closed:
+                raise StoreError(f"{self.path} is closed")
+            if self._connection is None:
+                self._connection = self._opened()
+            return self._connection.cursor()
+
+    def _give_up_if_fatal(self, error: Exception) -> None:
+        """Open the file anew next time, where DuckDB serves it no more: a checkpoint has met a full disk, say.
+
+        What was committed is in the file and its log, as after a crash.
+        """
+        if isinstance(error, duckdb.FatalException) or _INVALIDATED in str(error):
+            with self._opening:
+                if self._connection is not None:
+                    self._connection.close()
+                    self._connection = None
 
     def query(self, sql: str, params: Params = None) -> pa.Table:
         """See :meth:`undertow.store.base.Store.query`."""
-        cursor = self._connection.cursor()
+        cursor = self._cursor()
         with closing(cursor), self._query_errors():
             _require_one_select(cursor, sql)
-            with _Deadline(cursor, self._query_timeout_s):
+            with self._limited(cursor):
                 return cursor.execute(sql, params).to_arrow_table()
 
     def stream(self, sql: str, params: Params = None) -> tuple[pa.Schema, Generator[pa.RecordBatch]]:
@@ -86,10 +112,10 @@ class EmbeddedStore:
         QueryError
             As for ``query``, from here or from the iterator.
         """
-        cursor = self._connection.cursor()
+        cursor = self._cursor()
         with ExitStack() as stack, self._query_errors():
             stack.enter_context(closing(cursor))
-            stack.enter_context(_Deadline(cursor, self._query_timeout_s))
+            stack.enter_context(self._limited(cursor))
             _require_one_select(cursor, sql)
             reader = stack.enter_context(cursor.execute(sql, params).to_arrow_reader(_STREAMED_ROWS))
             return reader.schema, self._batches(reader, stack.pop_all())
@@ -100,19 +126,35 @@ class EmbeddedStore:
             yield from reader
 
     @contextmanager
+    def _limited(self, cursor: Any) -> Iterator[None]:
+        """Interrupt a cursor when its time is over, or when the store is closed."""
+        timer = threading.Timer(self._query_timeout_s, cursor.interrupt)
+        timer.daemon = True
+        timer.start()
+        with self._opening:
+            self._running.add(cursor)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            with self._opening:
+                self._running.discard(cursor)
+
+    @contextmanager
     def _query_errors(self) -> Iterator[None]:
         try:
             yield
         except (duckdb.Error, pa.ArrowException, OSError) as error:  # a stream's errors come through Arrow
             if isinstance(error, duckdb.InterruptException) or str(error).startswith("INTERRUPT"):
-                message = f"the query took longer than {self._query_timeout_s:g} s and was stopped"
-                raise QueryError(message) from None
+                why = "the store was closed" if self._closed else f"it took longer than {self._query_timeout_s:g} s"
+                raise QueryError(f"the query was stopped: {why}") from None
+            self._give_up_if_fatal(error)
             raise QueryError(str(error)) from None
 
     def commit(self, tables: Mapping[str, pa.Table], *, key: str, delete: Mapping[str, pa.Table] | None = None) -> int:
         """See :meth:`undertow.store.base.Store.commit`."""
         with self._write_lock:
-            cursor = self._connection.cursor()
+            cursor = self._cursor()
             try:
                 cursor.execute("BEGIN")
                 seen = cursor.execute("SELECT seq FROM commits WHERE key = ?", [key]).fetchone()
@@ -124,6 +166,7 @@ class EmbeddedStore:
                 return seq
             except duckdb.Error as error:
                 _rollback(cursor)
+                self._give_up_if_fatal(error)
                 raise StoreError(f"commit {key!r} was rolled back: {error}") from error
             except BaseException:
                 _rollback(cursor)
@@ -132,8 +175,13 @@ class EmbeddedStore:
                 cursor.close()
 
     def close(self) -> None:
-        """Release the file."""
-        self._connection.close()
+        """Stop what runs, and release the file."""
+        with self._opening:
+            self._closed = True
+            for cursor in self._running:
+                cursor.interrupt()
+            if self._connection is not None:
+                self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -142,18 +190,12 @@ class EmbeddedStore:
         self.close()
 
 
-class _Deadline:
-    """Interrupts a cursor when a time is over."""
-
-    def __init__(self, cursor: Any, seconds: float) -> None:
-        self._timer = threading.Timer(seconds, cursor.interrupt)
-        self._timer.daemon = True
-
-    def __enter__(self) -> None:
-        self._timer.start()
-
-    def __exit__(self, *exc: object) -> None:
-        self._timer.cancel()
+def _prepare(connection: Any) -> None:
+    migrate(connection)
+    # Readers send SQL: nothing outside this file may be reached from it.
+    connection.execute("SET python_enable_replacements = false")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
 
 
 def _require_one_select(cursor: Any, sql: str) -> None:
@@ -205,8 +247,9 @@ def _write(cursor: Any, name: str, rows: pa.Table, seq: int) -> None:
             rows = rows.append_column(column, pa.nulls(rows.num_rows))
     keys = ", ".join(table.key)
     cursor.register("incoming", rows)
-    doubled = cursor.execute(f"SELECT {keys} FROM incoming GROUP BY ALL HAVING count(*) > 1 LIMIT 1").fetchone()
-    if doubled:
+    distinct = rows.select(table.key).group_by(list(table.key), use_threads=False).aggregate([]).num_rows
+    if distinct < rows.num_rows:
+        doubled = cursor.execute(f"SELECT {keys} FROM incoming GROUP BY ALL HAVING count(*) > 1 LIMIT 1").fetchone()
         raise StoreError(f"rows of {name!r} hold the key {keys} = {doubled} twice; a key must be unique in a commit")
     source = _make_room(cursor, name, table)
     names = [column for column in rows.column_names if column != "load_seq"]
@@ -217,19 +260,19 @@ def _write(cursor: Any, name: str, rows: pa.Table, seq: int) -> None:
 
 
 def _make_room(cursor: Any, name: str, table: Table) -> str:
-    """Remove the stored rows that give way, and return the relation of the incoming rows to insert."""
+    """Remove the stored rows that give way, and return what to insert: the incoming rows that do not give way."""
     same = " AND ".join(f"stored.{column} IS NOT DISTINCT FROM incoming.{column}" for column in table.key)
     if table.on_conflict == "replace" and table.guard is None:
         cursor.execute(f"DELETE FROM {name} AS stored USING incoming WHERE {same}")
         return "incoming"
-    blocked = table.guard if table.on_conflict == "replace" else "true"
+    if table.on_conflict == "keep":
+        return f"incoming WHERE NOT EXISTS (SELECT 1 FROM {name} AS stored WHERE {same})"
     # A guard must see the stored rows before any of them is removed.
     cursor.execute(
         "CREATE OR REPLACE TEMP TABLE accepted AS SELECT * FROM incoming"
-        f" WHERE NOT EXISTS (SELECT 1 FROM {name} AS stored WHERE {same} AND {blocked})"
+        f" WHERE NOT EXISTS (SELECT 1 FROM {name} AS stored WHERE {same} AND {table.guard})"
     )
-    if table.on_conflict == "replace":
-        cursor.execute(f"DELETE FROM {name} AS stored USING accepted AS incoming WHERE {same}")
+    cursor.execute(f"DELETE FROM {name} AS stored USING accepted AS incoming WHERE {same}")
     return "accepted"
 
 

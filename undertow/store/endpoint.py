@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from undertow.tls import SYSTEM, Trust
+
 FILE_NAME = "collector.json"
 
 
@@ -19,6 +21,7 @@ class Endpoint:
     Attributes
     ----------
     pid : process id; created : its start time in seconds since the epoch, so that a reused pid is told apart.
+    certificate : in PEM, where the doors speak TLS; server_name : a name in it.
     """
 
     pid: int
@@ -26,12 +29,20 @@ class Endpoint:
     store_url: str
     http_url: str
     grpc_url: str
+    certificate: str = ""
+    server_name: str = ""
+
+    @property
+    def trust(self) -> Trust:
+        """How its doors are recognised."""
+        return Trust(self.certificate, self.server_name)
 
 
-def announce(data_dir: Path, *, store_url: str, http_url: str, grpc_url: str) -> Path:
+def announce(data_dir: Path, *, store_url: str, http_url: str, grpc_url: str, trust: Trust = SYSTEM) -> Path:
     """Write the endpoint file of this process, in one rename."""
     pid = os.getpid()
-    endpoint = Endpoint(pid, psutil.Process(pid).create_time(), store_url, http_url, grpc_url)
+    started = psutil.Process(pid).create_time()
+    endpoint = Endpoint(pid, started, store_url, http_url, grpc_url, trust.pem, trust.pinned_name)
     target = data_dir / FILE_NAME
     temporary = target.with_suffix(".tmp")
     temporary.write_text(json.dumps(asdict(endpoint)), "utf-8")

@@ -16,6 +16,7 @@ from pyarrow import flight
 
 from undertow.errors import ConfigError, QueryError, StoreError, StoreUnavailableError
 from undertow.store.base import Params
+from undertow.tls import SYSTEM, Trust
 
 COMMIT_ACTION = "commit"
 ERRORS: Mapping[str, type[StoreError]] = {kind.__name__: kind for kind in (QueryError, StoreError)}
@@ -60,8 +61,9 @@ class FlightStore:
 
     Parameters
     ----------
-    url : ``grpc://host:port``, or ``grpc+tls://host:port`` where a proxy before the service speaks TLS.
+    url : ``grpc://host:port``, or ``grpc+tls://host:port`` where the service, or a proxy before it, speaks TLS.
     token : bearer token with the scope ``read`` or ``write``, where the service asks for one.
+    trust : whom to believe over TLS.
 
     Raises
     ------
@@ -71,19 +73,24 @@ class FlightStore:
         Nothing answers at the address.
     """
 
-    def __init__(self, url: str, *, token: str | None = None) -> None:
+    def __init__(self, url: str, *, token: str | None = None, trust: Trust = SYSTEM) -> None:
         self.url = url
         headers = [(b"authorization", f"Bearer {token}".encode())] if token else []
         self._options = flight.FlightCallOptions(headers=headers)
         try:
-            self._client = flight.connect(url.replace("grpc://", "grpc+tcp://"))
+            self._client = flight.connect(
+                url.replace("grpc://", "grpc+tcp://"),
+                tls_root_certs=trust.pem.encode() or None,
+                override_hostname=trust.pinned_name or None,
+            )
         except pa.ArrowInvalid as error:
             raise ConfigError(f"store URL {url!r} is malformed ({error}); use grpc://host:port") from None
         try:
             self._client.wait_for_available(timeout=5)
         except (flight.FlightError, pa.ArrowException, OSError):
+            doubt = "; its certificate may not be one that tls.ca vouches for" if url.startswith("grpc+tls:") else ""
             raise StoreUnavailableError(
-                f"no store service answers at {url}; start `undertow up`, or set another store.url"
+                f"no store service answers at {url}; start `undertow up`, or set another store.url{doubt}"
             ) from None
 
     def query(self, sql: str, params: Params = None) -> pa.Table:

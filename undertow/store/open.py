@@ -9,6 +9,7 @@ from undertow.config import Settings, load_settings
 from undertow.errors import ConfigError, StoreMissingError
 from undertow.store import endpoint
 from undertow.store.base import Store
+from undertow.tls import trust_of
 
 FILE_NAME = "undertow.duckdb"
 
@@ -35,8 +36,8 @@ def open_store(url: str | None = None, *, settings: Settings | None = None, crea
     """
     settings = settings or load_settings().settings
     url = url or settings.store.url
+    live = endpoint.find(settings.data_dir)
     if url is None:
-        live = endpoint.find(settings.data_dir)
         url = live.store_url if live else f"duckdb:{FILE_NAME}"
     scheme, _, rest = url.partition(":")
     if scheme == "duckdb":
@@ -44,7 +45,9 @@ def open_store(url: str | None = None, *, settings: Settings | None = None, crea
     if scheme in ("grpc", "grpc+tls"):
         from undertow.store.flight import FlightStore
 
-        return FlightStore(url, token=_own_token(settings))
+        ours = live is not None and live.store_url == url
+        trust = live.trust if live and ours else trust_of(settings.tls)
+        return FlightStore(url, token=own_token(settings, "write", "read"), trust=trust)
     raise ConfigError(f"store URL {url!r} has an unknown scheme; use duckdb:…, grpc://… or grpc+tls://…")
 
 
@@ -79,10 +82,14 @@ def _file(rest: str, data_dir: Path) -> Path:
     return Path("/") / name if absolute else data_dir / name
 
 
-def _own_token(settings: Settings) -> str | None:
-    """The configured token with the widest scope, so that processes of one installation reach each other."""
-    for scope in ("write", "read"):
-        for token, scopes in settings.auth.tokens.items():
-            if scope in scopes:
-                return token
+def own_token(settings: Settings, *scopes: str) -> str | None:
+    """The configured token with the first of the scopes, so that processes of one installation reach each other.
+
+    One that is bound to a service or environment comes last: it does not see everything.
+    """
+    for scope in scopes:
+        having = [token for token, entries in settings.auth.tokens.items() if scope in entries]
+        free = [t for t in having if not any("=" in entry for entry in settings.auth.tokens[t])]
+        if having:
+            return (free or having)[0]
     return None

@@ -1,0 +1,130 @@
+"""What a reader whose token is bound to a service may see.
+
+His SQL never runs where other rows are: the rows of his services are copied into a database of their own in
+memory, and his statement is run there. A filter in front of the statement would not do: names with a schema, table
+functions, statistics and the texts of conversion errors all lead around it.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any, Protocol
+
+import duckdb
+import pyarrow as pa
+
+from collector.bounds import Bounds
+from undertow.errors import QueryError
+from undertow.store.base import Params
+from undertow.store.migrate import migrate
+
+_MEMORY = "1GB"
+_OWN = "interaction_id IN (SELECT interaction_id FROM interactions WHERE {match})"
+_ON_OWN = "target_kind = 'interaction' AND target_id IN (SELECT interaction_id FROM interactions WHERE {match})"
+VISIBLE: Mapping[str, str] = {
+    "spans": "{match}",
+    "interactions": "{match}",
+    "rollups": "{match}",
+    "redactions": "{match}",
+    **dict.fromkeys(("documents", "costs", "topic_assignments", "claims", "reviews"), _OWN),
+    "tool_runs": "(trace_id, span_id) IN (SELECT (trace_id, span_id) FROM spans WHERE {match})",
+    **dict.fromkeys(("evaluations", "feedback"), _ON_OWN),
+    "commits": "seq = (SELECT max(seq) FROM commits)",
+}
+"""Tables that can be told apart by service, and how. Everything learnt from all services together is left out."""
+
+_VIEWS: Mapping[str, tuple[str, ...]] = {
+    "semantic_interactions": ("interactions",),
+    "interactions_priced": ("interactions", "costs"),
+}
+
+
+_RELATIONS = """
+    SELECT table_name, 'TABLE' FROM duckdb_tables()
+    UNION ALL SELECT view_name, 'VIEW' FROM duckdb_views() WHERE NOT internal
+"""
+
+
+class Streaming(Protocol):
+    """The store with all rows."""
+
+    def stream(self, sql: str, params: Params = None) -> tuple[pa.Schema, Generator[pa.RecordBatch]]:
+        """Run one SELECT and return its columns and its rows."""
+        ...
+
+
+def bound_query(store: Streaming, bounds: Bounds, sql: str, params: Params, *, timeout_s: float) -> pa.Table:
+    """Run one SELECT over nothing but the rows of a token's services and environments.
+
+    Raises
+    ------
+    QueryError
+        The SQL is wrong or no single SELECT, it names a table that is not told apart by service, takes too long, or
+        needs more memory than a copy may have.
+    """
+    config: dict[str, str | bool | int | float | list[str]] = {"memory_limit": _MEMORY, "threads": 1}
+    with closing(duckdb.connect(":memory:", config=config)) as copy, _query_errors(timeout_s):
+        timer = threading.Timer(timeout_s, copy.interrupt)
+        timer.daemon = True
+        timer.start()
+        try:
+            _require_one_select(copy, sql)
+            _prepare(copy, store, bounds, sql)
+            return copy.execute(sql, params).to_arrow_table()
+        finally:
+            timer.cancel()
+
+
+def _require_one_select(copy: Any, sql: str) -> None:
+    statements = copy.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise QueryError("one SELECT statement is expected")
+
+
+def _prepare(copy: Any, store: Streaming, bounds: Bounds, sql: str) -> None:
+    """Make the relations that may be seen, and fill those that the statement may speak of."""
+    migrate(copy)
+    known = {"TABLE": VISIBLE, "VIEW": _VIEWS}
+    for name, kind in copy.execute(_RELATIONS).fetchall():
+        if name not in known[kind]:
+            copy.execute(f'DROP {kind} "{name}"')
+    words = set(re.findall(r"\w+", sql.lower()))
+    needed = {table for name in words & {*VISIBLE, *_VIEWS} for table in _VIEWS.get(name, (name,))}
+    for table in sorted(needed):
+        _fill(copy, store, bounds, table)
+    for setting in (
+        "python_enable_replacements = false",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        copy.execute(f"SET {setting}")
+
+
+def _fill(copy: Any, store: Streaming, bounds: Bounds, table: str) -> None:
+    sides = (("service_name", "services", bounds.services), ("environment", "environments", bounds.environments))
+    match = " AND ".join(f"{column} IN (SELECT unnest(${name}))" for column, name, values in sides if values)
+    where = VISIBLE[table].format(match=match)
+    values = {name: sorted(values) for _, name, values in sides if values and f"${name}" in where}
+    schema, batches = store.stream(f"SELECT * FROM {table} WHERE {where}", values)
+    with closing(batches):
+        copy.register("incoming", pa.RecordBatchReader.from_batches(schema, batches))
+        copy.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
+        copy.unregister("incoming")
+
+
+@contextmanager
+def _query_errors(timeout_s: float) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise QueryError(f"the query took longer than {timeout_s:g} s and was stopped") from None
+    except duckdb.OutOfMemoryException:
+        raise QueryError(f"the rows of the token's services do not fit into {_MEMORY}") from None
+    except duckdb.CatalogException as error:
+        readable = ", ".join(sorted({*VISIBLE, *_VIEWS}))
+        raise QueryError(f"{error}\nA token that is bound to a service or environment can read {readable}") from None
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise QueryError(str(error)) from None

@@ -1,0 +1,187 @@
+"""Clients that send a byte a second, or nothing at all, stop no other client."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from collector.grpc import Arriving
+from tests.integration.doors import DOORS, send, stored
+from tests.integration.http2 import Call, message
+from tests.integration.running import PROTOBUF, TRACES, RunningCollector, StartCollector, new_trace, trace_request
+
+SLOW = 200
+READ_TIMEOUT_S = 2.0
+QUICK_S = 5.0
+HEAD = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {PROTOBUF}\r\nContent-Length: 5000\r\n\r\n".encode()
+
+
+def connect(port: int, sent: bytes = b"") -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    connection.sendall(sent)
+    return connection
+
+
+@contextmanager
+def trickling(sockets: list[socket.socket]) -> Iterator[None]:
+    """Send one more byte on every connection each half second."""
+    done = threading.Event()
+
+    def trickle() -> None:
+        while not done.wait(0.5):
+            for connection in sockets:
+                try:
+                    connection.sendall(b"x")
+                except OSError:
+                    continue
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def answered_quickly(collector: RunningCollector) -> None:
+    for door in DOORS:
+        trace = new_trace()
+        started = time.monotonic()
+        assert send(collector, door, trace_request(trace, 3)).code == 0
+        assert time.monotonic() - started < QUICK_S
+        assert stored(collector, trace) == 3
+
+
+def cut_off_in_time(connection: socket.socket) -> bytes:
+    """Everything that is answered until the other side closes."""
+    answer = b""
+    try:
+        while more := connection.recv(65_536):
+            answer += more
+    except ConnectionError:
+        pass
+    return answer
+
+
+def test_hundreds_of_slow_and_idle_http_clients_stop_no_other_and_are_sent_away(
+    start_collector: StartCollector,
+) -> None:
+    collector = start_collector(UNDERTOW_COLLECTOR__READ_TIMEOUT_S=str(READ_TIMEOUT_S))
+    with ExitStack() as stack:
+
+        def opened(sent: bytes) -> list[socket.socket]:
+            return [stack.enter_context(connect(collector.http_port, sent)) for _ in range(SLOW)]
+
+        idle, slow_heads, slow_bodies = opened(b""), opened(b"POST /v1/tra"), opened(HEAD + b"\x0a")
+        with trickling(slow_heads + slow_bodies):
+            answered_quickly(collector)
+            for connections, told in ((idle, b" 408 "), (slow_heads, b" 408 "), (slow_bodies, b" 408 ")):
+                answers = [cut_off_in_time(connection) for connection in connections]
+                assert [answer for answer in answers if answer and told not in answer] == []
+            answered_quickly(collector)
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", message(trace_request("d" * 32))[:9]], ids=["no message", "the beginning of a message"]
+)
+def test_hundreds_of_open_grpc_calls_stop_no_other(start_collector: StartCollector, sent: bytes) -> None:
+    collector = start_collector()
+    with ExitStack() as stack:
+        for _ in range(SLOW):
+            opened = Call(collector.grpc_port, TRACES)
+            stack.callback(opened.close)
+            if sent:
+                opened.send(sent, last=False)
+            stack.enter_context(connect(collector.grpc_port, b"PRI * HT"))
+        answered_quickly(collector)
+    answered_quickly(collector)
+
+
+def test_a_grpc_message_that_never_comes_is_unavailable_in_time(start_collector: StartCollector) -> None:
+    collector = start_collector(UNDERTOW_COLLECTOR__READ_TIMEOUT_S="0.3")
+    opened = Call(collector.grpc_port, TRACES)
+    opened.send(b"\0\0\0", last=False)
+    assert opened.status() == 14
+    opened.close()
+
+
+def test_an_endless_header_is_refused(collector: RunningCollector) -> None:
+    with connect(collector.http_port, b"POST /v1/traces HTTP/1.1\r\nHost: ") as connection:
+        try:
+            for _ in range(64):
+                connection.sendall(b"x" * 65_536)
+        except OSError:
+            pass
+        assert b" 431 " in (cut_off_in_time(connection) or b" 431 ")
+    assert collector.try_get("/readyz") == 200
+
+
+def test_slow_but_steady_clients_are_served(start_collector: StartCollector) -> None:
+    collector = start_collector(UNDERTOW_COLLECTOR__READ_TIMEOUT_S="1")
+    trace = new_trace()
+    bodies = [trace_request(trace, 60, first=first, text="word " * 100) for first in (1, 61)]
+    assert len(bodies[0]) > 3 * 8192
+    with ThreadPoolExecutor(2) as pool:
+        served = list(pool.map(lambda way, body: way(collector, _parts(body)), (_over_http, _over_grpc), bodies))
+    assert served == [True, True]
+    assert stored(collector, trace) == 120
+
+
+def _parts(body: bytes) -> list[bytes]:
+    return [body[at : at + len(body) // 8] for at in range(0, len(body), len(body) // 8)]
+
+
+def _pace(parts: list[bytes]) -> Iterator[bytes]:
+    for part in parts:
+        time.sleep(0.2)  # this is the pace of the client under test
+        yield part
+
+
+def _over_http(collector: RunningCollector, parts: list[bytes]) -> bool:
+    return collector.request("POST", "/v1/traces", _pace(parts), Content_Type=PROTOBUF).status == 200
+
+
+def _over_grpc(collector: RunningCollector, parts: list[bytes]) -> bool:
+    opened = Call(collector.grpc_port, TRACES)
+    opened.send(message(b"".join(parts))[:5], last=False)
+    for number, part in enumerate(_pace(parts), 1):
+        opened.send(part, last=number == len(parts))
+    status = opened.status()
+    opened.close()
+    return status == 0
+
+
+def test_the_call_that_has_waited_longest_gives_way_when_every_place_is_taken() -> None:
+    arriving = Arriving(2, timeout_s=60)
+    ended: list[str] = []
+
+    async def wait(name: str, come: asyncio.Event) -> None:
+        try:
+            with arriving.place() as limit:
+                async with limit:
+                    await come.wait()
+        except TimeoutError:
+            ended.append(f"{name} gave way")
+        else:
+            ended.append(f"{name} came")
+
+    async def scene() -> None:
+        come = asyncio.Event()
+        calls = []
+        for name in ("first", "second", "third"):
+            calls.append(asyncio.create_task(wait(name, come)))
+            await asyncio.sleep(0)
+        await calls[0]
+        come.set()
+        await asyncio.gather(*calls)
+
+    asyncio.run(scene())
+    assert ended == ["first gave way", "second came", "third came"]
