@@ -1,89 +1,90 @@
-"""False-alarm rates, power and cost of the drift methods, beside a bound, in one run.
+"""False-alarm rates, power, explanation and cost of the drift methods, beside a bound, in one run.
 
-    python bench/drift.py PATH… [--tries 60] [--n 1000] [--rows 8000]
+    python bench/drift.py PATH… [--german PATH] [--tries 60] [--nulls 200] [--rows 11000] [--only compare,past]
+                          [--large] [--cache DIR] [--peers-dir DIR]
 
-PATH is a CSV file (``.gz`` or not) with columns ``text`` and ``label`` (an intent). Windows are drawn from its rows
-without replacement. Sessions are five near-duplicates of one message. A rate stands beside its Wilson interval and
-the bar it must clear; seconds are processor time of one comparison, beside those of a row-wise energy test with as
-many permutations (what a reader would write first).
+PATH is a CSV file (``.gz`` or not) with columns ``text`` and ``label`` (an intent). Windows are drawn from its
+rows without replacement (see ``drift_draws``). A rate stands beside its Wilson interval and the bar it must
+clear; seconds are processor time. ``--peers-dir`` creates an environment for each peer below DIR.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+import venv
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from drift_draws import (
+    Answers,
+    Corpus,
+    Draw,
+    Drawer,
+    answered,
+    calls,
+    day,
+    doubled,
+    embedded,
+    new_intents,
+    out_of_scope,
+    popularity,
+    read,
+    same,
+    sessions,
+    storms,
+    strangers,
+)
+from drift_pairs import polite, twins, wording
 from rich.console import Console
 from rich.table import Table
 
-from analysis.drift import DriftResult, compare, compare_to_past
-from analysis.embed import load_embedder
+from analysis.drift import (
+    Codebook,
+    DriftResult,
+    compare,
+    compare_behaviour,
+    compare_codes,
+    compare_shares,
+    compare_to_past,
+)
 
-Draws = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 Z95 = 1.96
+QUESTIONS = 600
+PEERS = {"evidently": ("evidently", "pandas<3"), "alibi-detect": ("alibi-detect", "torch==2.13.*")}
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """Vectors (n, d) and the intent of each, as integers."""
+class Case:
+    """A draw, the size of its windows, the bar beside it, and whether nothing changed."""
 
-    vectors: np.ndarray
-    intent: np.ndarray
-
-    def pick(self, rng: np.random.Generator, n: int, keep: np.ndarray | None = None) -> np.ndarray:
-        """Return indices of random rows, with repetition only where there are too few."""
-        allowed = np.arange(len(self.intent)) if keep is None else np.flatnonzero(keep)
-        return rng.choice(allowed, n, replace=len(allowed) < n)
+    draw: Drawer
+    n: int
+    bar: str
+    null: bool = False
 
 
-def read(path: Path, rows: int) -> Corpus:
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as file:
-        records = {row["text"]: row["label"] for row in csv.DictReader(file)}
-    chosen = np.random.default_rng(0).permutation(len(records))[:rows]
-    texts, labels = np.array(list(records)), np.array(list(records.values()))
-    vectors = load_embedder().encode([str(text) for text in texts[chosen]])
-    return Corpus(np.asarray(vectors, dtype=np.float32), np.unique(labels[chosen], return_inverse=True)[1])
-
-
-def same(corpus: Corpus, rng: np.random.Generator, n: int) -> Draws:
-    rows = corpus.vectors[corpus.pick(rng, 2 * n)]
-    return rows[:n], rows[n:], None
-
-
-def sessions(corpus: Corpus, rng: np.random.Generator, n: int) -> Draws:
-    rows = np.repeat(corpus.vectors[corpus.pick(rng, 2 * n // 5)], 5, axis=0)
-    rows = rows + 0.01 * rng.standard_normal(rows.shape).astype(np.float32)
-    return rows[:n], rows[n : 2 * n], np.arange(n) // 5
-
-
-def new_intents(share: float, how_many: int) -> Callable[[Corpus, np.random.Generator, int], Draws]:
-    """Return a draw whose current window holds a share of intents that the reference never had."""
-
-    def draw(corpus: Corpus, rng: np.random.Generator, n: int) -> Draws:
-        new = np.isin(corpus.intent, rng.choice(np.unique(corpus.intent), how_many, replace=False))
-        rows = corpus.vectors[corpus.pick(rng, 2 * n, ~new)]
-        k = round(share * n)
-        rows[n : n + k] = corpus.vectors[corpus.pick(rng, k, new)]
-        return rows[:n], rows[n:], None
-
-    return draw
-
-
-CASES: dict[str, tuple[Callable[[Corpus, np.random.Generator, int], Draws], str]] = {
-    "no change, independent": (same, "≤ .07"),
-    "no change, sessions": (sessions, "≤ .07"),
-    "a new intent at 5 %": (new_intents(0.05, 1), "≥ .95"),
-    "a new intent at 2 %": (new_intents(0.02, 1), ""),
-    "eight new intents, 5 %": (new_intents(0.05, 8), ""),
-}
+def compare_cases(german: np.ndarray | None) -> dict[str, Case]:
+    cases = {
+        "no change, independent": Case(same, 1_000, ".03 to .07", null=True),
+        "no change, sessions of five": Case(sessions, 1_000, ".03 to .07", null=True),
+        "no change, retry storms": Case(storms, 1_000, ".03 to .07", null=True),
+        "a new intent at 5 %": Case(new_intents(0.05, 1), 1_000, "≥ 1.0"),
+        "a new intent at 2 %": Case(new_intents(0.02, 1), 1_000, "≥ .55"),
+        "eight new intents, 5 %": Case(new_intents(0.05, 8), 1_000, ""),
+        "out of scope, 5 %": Case(out_of_scope(0.05), 1_000, "≥ .60"),
+        "a domain doubled": Case(doubled, 1_000, "≥ .75"),
+    }
+    if german is not None:
+        cases["German, 2 %"] = Case(strangers(0.02, german), 1_000, "≥ .80")
+    cases["a new intent at 1 %, n = 5,000"] = Case(new_intents(0.01, 1), 5_000, "≥ .83")
+    cases["out of scope, 2 %, n = 5,000"] = Case(out_of_scope(0.02), 5_000, "≥ .75")
+    return cases
 
 
 def wilson(found: int, tries: int) -> str:
@@ -91,6 +92,167 @@ def wilson(found: int, tries: int) -> str:
     centre = (rate + z2 / (2 * tries)) / (1 + z2 / tries)
     half = Z95 * np.sqrt(rate * (1 - rate) / tries + z2 / (4 * tries**2)) / (1 + z2 / tries)
     return f"{rate:.2f} [{max(0.0, centre - half):.2f}, {min(1.0, centre + half):.2f}]"
+
+
+def compare_table(corpus: Corpus, german: np.ndarray | None, tries: int, nulls: int, name: str) -> Table:
+    families = ("mmd", "cell_excess", "neighbourhood_excess", "novelty")
+    table = _table(
+        f"{name}: compare", "case", "alarms [95 %]", "bar", "mmd", "cell", "near", "novel", "exemplars", "CPU s"
+    )
+    for label, case in compare_cases(german).items():
+        n_tries = nulls if case.null else tries if case.n <= 1_000 else max(10, tries // 2)
+        results, right, seconds = [], [], []
+        for i in range(n_tries):
+            drawn = case.draw(corpus, np.random.default_rng([1, i]), case.n)
+            result, spent = _timed(drawn, i)
+            results.append(result)
+            seconds.append(spent)
+            if result.p_value <= 0.05 and drawn.planted is not None:
+                right.append(drawn.planted[list(result.exemplars)].mean())
+        found = sum(result.p_value <= 0.05 for result in results)
+        alone = [f"{np.mean([r.parts[f].p_value <= 0.05 for r in results]):.2f}" for f in families]
+        told = f"{np.mean(right):.2f}" if right else ""
+        table.add_row(label, wilson(found, n_tries), case.bar, *alone, told, f"{np.median(seconds):.3f}")
+    return table
+
+
+def _timed(drawn: Draw, seed: int) -> tuple[DriftResult, float]:
+    before = time.process_time()
+    result = compare(
+        drawn.reference, drawn.current, reference_groups=drawn.groups, current_groups=drawn.groups, rng=seed
+    )
+    return result, time.process_time() - before
+
+
+def past_table(corpus: Corpus, tries: int, nulls: int, name: str) -> Table:
+    table = _table(
+        f"{name}: today against 45 wobbling days of 600 messages in sessions", "case", "alarms [95 %]", "bar"
+    )
+    for share, bar in ((0.0, ".03 to .07"), (0.05, "≥ .70"), (0.10, "1.0")):
+        n_tries = nulls if share == 0.0 else tries
+        found = sum(_ranked(corpus, share, i).verdict == "drifted" for i in range(n_tries))
+        table.add_row(f"{share:.0%} of a new intent", wilson(found, n_tries), bar)
+    return table
+
+
+def _ranked(corpus: Corpus, share: float, seed: int) -> DriftResult:
+    rng = np.random.default_rng([2, seed])
+    usual = np.bincount(corpus.intent).astype(float)
+    new = int(rng.choice(np.flatnonzero(usual >= 40)))
+    usual[new] = 0.0
+    past = [day(corpus, rng, usual, new, 0.0) for _ in range(45)]
+    today = day(corpus, rng, usual, new, share)
+    windows, groups = [rows for rows, _ in past], [names for _, names in past]
+    return compare_to_past(windows, today[0], past_groups=groups, current_groups=today[1], rng=seed)
+
+
+BEHAVIOUR: dict[str, tuple[bool, int, dict[str, float | bool], dict[str, float | bool], str]] = {
+    "no change, same questions": (False, 1, {}, {}, "≤ .08"),
+    "no change, other questions": (True, 1, {}, {}, "≤ .08"),
+    "no change, sessions": (False, 4, {}, {}, "≤ .08"),
+    "no change, other questions, one model a session": (True, 4, {"one_model": True}, {}, "≤ .08"),
+    "a model's share 20 to 70 %": (False, 1, {}, {"share": 0.7}, "≥ .85"),
+    "the same, one model a session": (False, 4, {"one_model": True}, {"share": 0.7}, "≥ .50"),
+    "the same, and other questions": (True, 4, {"one_model": True}, {"share": 0.7}, "≥ .50"),
+    "refusals 15 %": (False, 1, {}, {"refused": 0.17}, "≥ .95"),
+    "refusals 15 %, sessions": (False, 4, {}, {"refused": 0.17}, "≥ .95"),
+    "refusals 5 %, sessions": (False, 4, {}, {"refused": 0.07}, ""),
+}
+
+
+def behaviour_table(given: Answers, tries: int, nulls: int, name: str) -> Table:
+    table = _table(f"{name}: behaviour, windows of 600, template answers", "case", "alarms [95 %]", "bar", "compared")
+    for label, (other, length, both, after, bar) in BEHAVIOUR.items():
+        n_tries = tries if after else nulls
+        results = []
+        for i in range(n_tries):
+            rng = np.random.default_rng([3, i])
+            first = popularity(rng, QUESTIONS, 200)
+            second = rng.permutation(first) * 0.5 + first * 0.5 if other else first
+            windows = [
+                calls(given, rng, first, length=length, **both),  # type: ignore[arg-type]  # a table of keywords
+                calls(given, rng, second, length=length, **{**both, **after}),  # type: ignore[arg-type]  # the same
+            ]
+            results.append(_behaviour(windows[0], windows[1], i))
+        found = sum(result.verdict == "drifted" for result in results)
+        compared = np.mean([result.n_current for result in results])
+        table.add_row(label, wilson(found, n_tries), bar, f"{compared:.0f}")
+    return table
+
+
+def _behaviour(before: tuple[np.ndarray, ...], after: tuple[np.ndarray, ...], seed: int) -> DriftResult:
+    return compare_behaviour(
+        before[0], before[1], after[0], after[1], reference_groups=before[2], current_groups=after[2], rng=seed
+    )
+
+
+def codebook_table(corpus: Corpus, german: np.ndarray | None, tries: int, nulls: int, name: str) -> Table:
+    """Compare a frozen codebook, learnt on 4,000 other rows of the reference's kind, with the pooled one."""
+    table = _table(f"{name}: frozen codebook, 1,000 against 1,000", "case", "frozen [95 %]", "pooled [95 %]", "CPU s")
+    for label, case in compare_cases(german).items():
+        if case.n > 1_000 or case.draw in (sessions, storms):
+            continue
+        frozen, pooled, seconds, n_tries = 0, 0, [], nulls if case.null else tries
+        for i in range(n_tries):
+            rng = np.random.default_rng([4, i])
+            drawn = case.draw(corpus, rng, 5_000)
+            book = Codebook.fit(drawn.reference[:4_000], rng=i)
+            before, after = drawn.reference[4_000:], drawn.current[rng.permutation(5_000)[:1_000]]
+            codes = book.encode(before), book.encode(after)
+            started = time.process_time()
+            frozen += compare_codes(*codes, rng=i).p_value <= 0.05
+            seconds.append(time.process_time() - started)
+            pooled += _timed(Draw(before, after), i)[0].p_value <= 0.05
+        table.add_row(label, wilson(frozen, n_tries), wilson(pooled, n_tries), f"{np.median(seconds):.3f}")
+    return table
+
+
+def pairs_table(tries: int) -> Table:
+    """Tell a change of wording from a change of meaning, 300 messages against 300."""
+    table = _table("wording and meaning", "traffic", "compare", "called style", "mix of meanings")
+    rows = np.zeros((tries, 4, 3))
+    for i in range(tries):
+        rng = np.random.default_rng([5, i])
+        (before, of_before), (again, of_again) = (wording(rng, 300, 0.5) for _ in range(2))
+        casual, of_casual = wording(rng, 300, 0.9)
+        changes = (again, polite(again), casual, twins(rng, 300, 0.5))
+        meanings = (of_again, of_again, of_casual, None)
+        for k, (texts, meaning) in enumerate(zip(changes, meanings, strict=True)):
+            first = before if meaning is not None else twins(rng, 300, 0.0)
+            result = compare(embedded(first), embedded(list(texts)), rng=i)
+            mix = "drifted" if meaning is None else compare_shares(of_before, meaning, rng=i).verdict
+            rows[i, k] = result.verdict == "drifted", result.style, mix == "drifted"
+    labels = (
+        "the same wording again",
+        "every question wrapped in courtesy",
+        "casual wording 50 to 90 %",
+        "bank 100 to 50 %, else river bank",
+    )
+    for label, rate in zip(labels, rows.mean(axis=0), strict=True):
+        table.add_row(label, *(f"{value:.2f}" for value in rate))
+    return table
+
+
+def cost_table(corpus: Corpus, large: bool, peers: Path | None, name: str) -> Table:
+    table = _table(f"{name}: cost", "method", "rows", "CPU s")
+    rng = np.random.default_rng(6)
+    for n in (1_000, *((100_000,) if large else ())):
+        rows = corpus.vectors[rng.choice(len(corpus.vectors), 2 * n)]
+        rows = rows + 0.02 * rng.standard_normal(rows.shape).astype(np.float32)
+        spent = [_timed(Draw(rows[:n], rows[n:]), i)[1] for i in range(5 if n <= 1_000 else 1)]
+        table.add_row("compare", f"{n:,}", f"{min(spent):.3f}")
+        book = Codebook.fit(rows[:n])
+        codes = book.encode(rows[:n]), book.encode(rows[n:])
+        before = time.process_time()
+        compare_codes(*codes)
+        table.add_row("compare_codes, from stored cells", f"{n:,}", f"{time.process_time() - before:.3f}")
+    rows = corpus.vectors[corpus.pick(rng, 2_000)]
+    before = time.process_time()
+    row_wise_energy(rows[:1_000], rows[1_000:], rng)
+    table.add_row("a row-wise energy test, 499 permutations", "1,000", f"{time.process_time() - before:.3f}")
+    for label, told in peer_rows(corpus, peers):
+        table.add_row(label, "1,000", told)
+    return table
 
 
 def row_wise_energy(reference: np.ndarray, current: np.ndarray, rng: np.random.Generator) -> float:
@@ -107,77 +269,79 @@ def row_wise_energy(reference: np.ndarray, current: np.ndarray, rng: np.random.G
     return float(np.mean(np.array(values) >= values[0]))
 
 
-def tried(corpus: Corpus, case: str, tries: int, n: int) -> tuple[list[DriftResult], float]:
-    results, started = [], 0.0
-    for i in range(tries):
-        reference, current, groups = CASES[case][0](corpus, np.random.default_rng([1, i]), n)
-        before = time.process_time()
-        results.append(compare(reference, current, reference_groups=groups, current_groups=groups, rng=i))
-        started += time.process_time() - before
-    return results, started / tries
+def peer_rows(corpus: Corpus, peers: Path | None) -> Iterator[tuple[str, str]]:
+    """Yield cost and alarms of each peer, run in an environment of its own."""
+    if peers is None:
+        yield "peers: skipped, no --peers-dir", ""
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        windows = Path(folder) / "windows.npz"
+        drawn = [same(corpus, np.random.default_rng([7, i]), 1_000) for i in range(4)]
+        drawn += [new_intents(0.05, 1)(corpus, np.random.default_rng([8, i]), 1_000) for i in range(4)]
+        np.savez(windows, reference=[d.reference for d in drawn], current=[d.current for d in drawn])
+        for peer, packages in PEERS.items():
+            yield from _peer(peer, packages, peers / peer, windows)
 
 
-def day(
-    corpus: Corpus, rng: np.random.Generator, usual: np.ndarray, new: int, share: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return 600 messages in 150 sessions with a mix that wobbles from day to day."""
-    mix = usual * np.exp(0.5 * rng.standard_normal(len(usual)))
-    intents = rng.choice(len(usual), 150, p=mix / mix.sum())
-    intents[: round(150 * share)] = new
-    rows = np.array([corpus.pick(rng, 1, corpus.intent == intent)[0] for intent in intents])
-    vectors = np.repeat(corpus.vectors[rows], 4, axis=0)
-    noise = 0.01 * rng.standard_normal(vectors.shape).astype(np.float32)
-    return vectors + noise, np.repeat(np.arange(150), 4)
+def _peer(peer: str, packages: tuple[str, ...], home: Path, windows: Path) -> Iterator[tuple[str, str]]:
+    python = home / "bin" / "python"
+    try:
+        if not python.exists():
+            venv.create(home, with_pip=True)
+            subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True, timeout=1_800)
+        script = Path(__file__).with_name("drift_peers.py")
+        told = subprocess.run(
+            [python, script, peer, windows], check=True, capture_output=True, text=True, timeout=1_800
+        )
+    except (subprocess.SubprocessError, OSError) as error:
+        yield f"{peer}: skipped, {type(error).__name__}", ""
+        return
+    for line in told.stdout.splitlines():
+        label, seconds, nulls, found = line.split("\t")
+        yield f"{label}: alarms on {nulls} of 4 nulls, finds {found} of 4 new intents of 5 %", seconds
 
 
-def ranked(corpus: Corpus, share: float, tries: int) -> int:
-    """Count the tries in which a day stood out from 45 wobbling days."""
-    found = 0
-    for i in range(tries):
-        rng = np.random.default_rng([2, i])
-        usual = np.bincount(corpus.intent).astype(float)
-        new = int(rng.choice(np.flatnonzero(usual >= 40)))
-        usual[new] = 0.0
-        past = [day(corpus, rng, usual, new, 0.0) for _ in range(45)]
-        today = day(corpus, rng, usual, new, share)
-        windows, groups = [rows for rows, _ in past], [names for _, names in past]
-        result = compare_to_past(windows, today[0], past_groups=groups, current_groups=today[1], rng=i)
-        found += result.verdict == "drifted"
-    return found
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _tables(corpus: Corpus, name: str, options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Table]]]:
+    german = None if options.german is None else read(options.german, 3_000, options.cache).vectors
+    tries, nulls = options.tries, options.nulls
+    yield "compare", lambda: compare_table(corpus, german, tries, nulls, name)
+    yield "past", lambda: past_table(corpus, tries, nulls, name)
+    yield "behaviour", lambda: behaviour_table(answered(corpus, QUESTIONS, options.cache), tries, nulls, name)
+    yield "codebook", lambda: codebook_table(corpus, german, tries, nulls, name)
+    yield "cost", lambda: cost_table(corpus, options.large, options.peers_dir, name)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("paths", nargs="+", type=Path)
+    parser.add_argument("--german", type=Path)
     parser.add_argument("--tries", type=int, default=60)
-    parser.add_argument("--n", type=int, default=1_000)
-    parser.add_argument("--rows", type=int, default=8_000)
+    parser.add_argument("--nulls", type=int, default=200)
+    parser.add_argument("--rows", type=int, default=11_000)
+    parser.add_argument("--only", default="compare,past,behaviour,codebook,cost,pairs")
+    parser.add_argument("--large", action="store_true", help="also 100,000 against 100,000 rows")
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--peers-dir", type=Path)
     options = parser.parse_args()
+    wanted = options.only.split(",")
     console = Console(width=150)
     for path in options.paths:
-        corpus = read(path, options.rows)
-        table = Table(title=f"{path.name}: {options.n} against {options.n}, {options.tries} tries")
-        for column in ("case", "alarms [95 %]", "bar", "mmd", "cell", "novelty", "CPU s"):
-            table.add_column(column)
-        for case, (_, bar) in CASES.items():
-            results, seconds = tried(corpus, case, options.tries, options.n)
-            alone = [
-                f"{np.mean([result.parts[name].p_value <= 0.05 for result in results]):.2f}"
-                for name in ("mmd", "cell_excess", "novelty")
-            ]
-            found = sum(result.verdict == "drifted" for result in results)
-            table.add_row(case, wilson(found, options.tries), bar, *alone, f"{seconds:.3f}")
-        for share in (0.0, 0.05, 0.10):
-            tries = max(10, options.tries // 3)
-            bar = "≤ .07" if share == 0.0 else ""
-            table.add_row(
-                f"{share:.0%} new, against 45 wobbling days", wilson(ranked(corpus, share, tries), tries), bar
-            )
-        reference, current, _ = same(corpus, np.random.default_rng(3), options.n)
-        started = time.process_time()
-        row_wise_energy(reference, current, np.random.default_rng(4))
-        table.add_row("peer: row-wise energy", "", "", "", "", "", f"{time.process_time() - started:.3f}")
-        console.print(table)
+        if not path.exists():
+            console.print(f"{path}: skipped, no such file")
+            continue
+        corpus = read(path, options.rows, options.cache)
+        for label, build in _tables(corpus, path.name, options):
+            if label in wanted:
+                console.print(build())
+    if "pairs" in wanted:
+        console.print(pairs_table(max(5, options.tries // 6)))
     return 0
 
 

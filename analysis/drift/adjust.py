@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
+
+Family = TypeVar("Family")
 
 
 def benjamini_hochberg(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -35,3 +40,40 @@ def benjamini_hochberg(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     found[order] = np.minimum(scaled, 1.0)
     adjusted[tested] = found
     return adjusted
+
+
+def hierarchical_fdr(
+    families: Mapping[Family, float],
+    segments: Callable[[Family], Mapping[str, float]],
+    level: float = 0.05,
+) -> dict[Family, dict[str, float]]:
+    """Return the alarmed families, each with the p-values of its alarmed segments, adjusted within it.
+
+    Families (service x field) are tested first. Only in those that alarm are segments (model, prompt version,
+    language, topic) looked at, at the level times the share of families that alarmed. Source: Benjamini &
+    Bogomolov, 2014, doi:10.1111/rssb.12028.
+
+    Parameters
+    ----------
+    families
+        p-value of each family; NaN where there was not enough data.
+    segments
+        Called for alarmed families only: p-value of each segment.
+    level
+        False-discovery rate.
+
+    Examples
+    --------
+    >>> hierarchical_fdr({"prompt": 0.001, "response": 0.4}, lambda family: {"de": 0.002, "en": 0.6})
+    {'prompt': {'de': 0.004}}
+    """
+    adjusted = benjamini_hochberg(list(families.values()))
+    alarmed = [family for family, p in zip(families, adjusted, strict=True) if p <= level]
+    tested = max(1, int((~np.isnan(adjusted)).sum()))
+    within = level * len(alarmed) / tested
+    found: dict[Family, dict[str, float]] = {}
+    for family in alarmed:
+        given = segments(family)
+        inside = benjamini_hochberg(list(given.values()))
+        found[family] = {name: float(p) for name, p in zip(given, inside, strict=True) if p <= within}
+    return found

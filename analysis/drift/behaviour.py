@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
-from scipy import sparse
 
 from analysis.drift.arrays import Bools, Floats, Groups, Ints, as_groups, as_rows, check_same_width, nearest
 from analysis.drift.cells import lloyd
-from analysis.drift.comparison import conclude, parts_of, permuted
+from analysis.drift.comparison import conclude, grown
 from analysis.drift.explain import Explanation, explain
-from analysis.drift.permutation import StratifiedDraw
+from analysis.drift.flips import FlipDraw, FlippedAxes, FlippedCells, FlippedShift, Strata
+from analysis.drift.permutation import own_p_values, tail_log_p
 from analysis.drift.pooled import MIN_GROUPS, MIN_ROWS, Windows
-from analysis.drift.result import DriftResult, insufficient
+from analysis.drift.result import DriftResult, Part, insufficient
 from analysis.drift.statistics.mmd import fourier_features
-from analysis.drift.stratified import Strata, StratifiedExcess, StratifiedShift
 
-SAME_QUESTION = 0.9
+RADII = (0.9, 0.95, 0.98, 0.9999)
+BALANCED = 0.2
+BALANCE_DRAWS = 199
 RIDGE = 1.0
 ANSWER_CELLS = (8, 32)
+AXES = 8
 QUESTION_CELLS = 16
 MOST_ROWS = 4_000
+RESAMPLES = 200
+NAMES = ("mmd", "cell_excess", "axes")
 NEEDED = (
     f"at least {MIN_ROWS} answers in {MIN_GROUPS} groups in each window to questions that were asked in both windows"
 )
+
+Flipped: TypeAlias = FlippedShift | FlippedCells | FlippedAxes
 
 
 def compare_behaviour(  # noqa: PLR0913, PLR0917 - a published signature
@@ -43,11 +51,13 @@ def compare_behaviour(  # noqa: PLR0913, PLR0917 - a published signature
 ) -> DriftResult:
     """Decide whether answers changed given the question; a mere change of questions must not alarm.
 
-    The answer is predicted from its question by ridge regression on both windows together. What is
-    left over is compared with labels dealt only among sessions that asked near-identical questions
-    (cosine above 0.9), by two families: the shift of the residuals (maximum mean discrepancy within
-    strata) and the strongest cell of answers (refusals, say). A session takes part with its rows on
-    one question, the one that most sessions share, so that a session stays one unit.
+    The answer is predicted from its question by ridge regression on both windows together. What is left
+    over is compared within near-identical questions, by three families: the shift of the residuals
+    (maximum mean discrepancy), the cells of answers that changed most (refusals, say), and the axes along
+    which whole sessions differ (another model, another tone). The null distribution flips the signs of
+    whole sessions (see ``flips``), so that sessions of many questions take part with all of them. How near
+    questions must be is itself tested: the radius shrinks until the windows' questions, and the answers
+    predicted from them, are balanced within strata.
 
     Parameters
     ----------
@@ -56,7 +66,7 @@ def compare_behaviour(  # noqa: PLR0913, PLR0917 - a published signature
     reference_groups, current_groups
         Session of every row; ``None``: every row is its own session.
     permutations
-        Number of labellings to begin with; it grows near the level.
+        Number of flips to begin with; it grows near the level.
     rng
         Seed.
     alpha
@@ -69,9 +79,8 @@ def compare_behaviour(  # noqa: PLR0913, PLR0917 - a published signature
     -------
     DriftResult
         ``n_*`` count only what could be compared. ``insufficient`` when too few questions were asked in
-        both windows. ``style`` says that the answers to all
-        kinds of questions moved the same way. It cannot see a change when each session has one model
-        and few sessions share a question.
+        both windows. ``style`` says that the answers to all kinds of questions moved the same way.
+        ``matched_within`` is the least cosine of two questions that counted as the same.
 
     Raises
     ------
@@ -83,26 +92,31 @@ def compare_behaviour(  # noqa: PLR0913, PLR0917 - a published signature
         (current_prompts, current_responses, current_groups),
         np.random.default_rng([rng, 41]),
     )
-    matched = _matched(calls)
+    predicted = _predicted(calls)
+    radius, matched = _balanced(calls, predicted, rng)
     given = matched.windows(calls.responses)
     if not given.enough:
         return insufficient(NEEDED, rows=given.n_rows, groups=given.n_groups)
-    residuals = _residuals(calls)
-    generator = np.random.default_rng([rng, 42])
+    residuals = np.asarray(calls.responses - predicted, dtype=np.float32)
     bounds = _bounds(matched, residuals, calls.responses, rng)
-    strata = matched.strata
-    observed = StratifiedDraw.observed(strata.is_current)
-    table = permuted(
-        bounds,
-        observed,
-        lambda n: StratifiedDraw.random(n, strata.is_current, strata.stratum, generator),
+    generator = np.random.default_rng([rng, 42])
+    n_groups = matched.strata.n_groups
+    table = grown(
+        lambda draw: _values(bounds, draw),
+        FlipDraw(np.ones((1, n_groups)), observed=True),
+        lambda n: FlipDraw.random(n, n_groups, generator),
         permutations,
         alpha,
     )
-    parts = parts_of(("mmd", "cell_excess"), bounds, table, observed)
+    own = own_p_values(table)[0]
+    resigned = FlipDraw.random(RESAMPLES, n_groups, generator).signs
+    effects = [bound.effect(resigned) for bound in bounds]
+    parts = {name: Part(float(table[0, i]), float(own[i]), float(effects[i][0])) for i, name in enumerate(NAMES)}
+    low, high = np.quantile(effects[int(tail_log_p(table)[0].argmin())][1:], [0.025, 0.975])
     topics = None if reference_topics is None or current_topics is None else (reference_topics, current_topics)
     explanation = _explained(calls, matched, residuals, rng, topics)
-    return conclude(given, parts, table, explanation, alpha)
+    result = conclude(given, parts, table, explanation, alpha, (float(low), float(high)))
+    return replace(result, matched_within=radius)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,24 +132,16 @@ class _Calls:
 
 @dataclass(frozen=True, eq=False)
 class _Matched:
-    """The rows (k,) that take part: indices into the calls, their group, and the groups' strata."""
+    """The rows (k,) that take part, as indices into the calls, and their strata."""
 
     rows: Ints
-    groups: Ints
     strata: Strata
-    row_is_current: Bools
 
     def windows(self, vectors: Floats) -> Windows:
         """Return the matched rows of some vectors as two windows."""
-        mine, now = vectors[self.rows], self.row_is_current
-        names = [np.unique(self.groups[side], return_inverse=True)[1] for side in (~now, now)]
+        mine, now = vectors[self.rows], self.strata.is_current
+        names = [np.unique(self.strata.groups[side], return_inverse=True)[1] for side in (~now, now)]
         return Windows(mine[~now], mine[now], names[0].astype(np.int64), names[1].astype(np.int64))
-
-    def sums(self, features: Floats) -> Floats:
-        """Return the sum of ``features`` (k, f) over each group, (g, f)."""
-        shape = (len(self.strata.sizes), len(self.groups))
-        ones = np.ones(len(self.groups), dtype=features.dtype)
-        return np.asarray(sparse.csr_matrix((ones, (self.groups, np.arange(shape[1]))), shape=shape) @ features)
 
 
 def _pool(
@@ -187,12 +193,12 @@ def _taken(calls: _Calls, index: Ints) -> _Calls:
     )
 
 
-def near_identical(prompts: Floats) -> Ints:
-    """Return clusters (n,) of prompts (n, d) whose cosine to the cluster's first row exceeds 0.9."""
+def near_identical(prompts: Floats, cosine: float) -> Ints:
+    """Return clusters (n,) of prompts (n, d) whose cosine to the cluster's first row exceeds ``cosine``."""
     unit = prompts / np.maximum(np.linalg.norm(prompts, axis=1, keepdims=True), 1e-12)
     close = np.empty((len(unit), len(unit)), dtype=bool)
     for start in range(0, len(unit), 1024):
-        close[start : start + 1024] = unit[start : start + 1024] @ unit.T > SAME_QUESTION
+        close[start : start + 1024] = unit[start : start + 1024] @ unit.T > cosine
     cluster = np.full(len(unit), -1, dtype=np.int64)
     for row in range(len(unit)):
         if cluster[row] < 0:
@@ -201,51 +207,78 @@ def near_identical(prompts: Floats) -> Ints:
     return cluster
 
 
-def _matched(calls: _Calls) -> _Matched:
-    """Keep of every session the rows on its most shared question, where both windows asked it."""
-    cluster = near_identical(calls.prompts)
-    pairs, of_row = np.unique(np.column_stack([calls.groups, cluster]), axis=0, return_inverse=True)
-    of_row = of_row.reshape(-1)
-    sessions_of_cluster = np.bincount(pairs[:, 1], minlength=len(cluster) + 1) if len(pairs) else pairs[:0, 0]
-    popularity = sessions_of_cluster[pairs[:, 1]]
-    order = np.lexsort((pairs[:, 1], -popularity, pairs[:, 0]))
-    chosen = np.zeros(len(pairs), dtype=bool)
-    chosen[order[np.unique(pairs[order, 0], return_index=True)[1]]] = True
-    n_current = np.bincount(cluster[calls.is_current & chosen[of_row]], minlength=len(cluster))
-    n_reference = np.bincount(cluster[~calls.is_current & chosen[of_row]], minlength=len(cluster))
-    rows = np.flatnonzero(chosen[of_row] & ((n_current > 0) & (n_reference > 0))[cluster])
-    _names, first, groups = np.unique(calls.groups[rows], return_index=True, return_inverse=True)
-    stratum = np.unique(cluster[rows[first]], return_inverse=True)[1].astype(np.int64)
-    sizes = np.bincount(groups, minlength=len(first)).astype(np.float64)
-    strata = Strata(stratum, sizes, calls.is_current[rows[first]])
-    return _Matched(rows, groups.astype(np.int64), strata, calls.is_current[rows])
+def _balanced(calls: _Calls, predicted: Floats, seed: int) -> tuple[float, _Matched]:
+    """Return the widest radius within which the questions are balanced, and the match; else the narrowest."""
+    for radius in RADII:
+        matched = _matched(calls, radius)
+        if radius == RADII[-1] or not matched.windows(predicted).enough:
+            break
+        if _balance(calls, matched, predicted, seed) > BALANCED:
+            break
+    return radius, matched
 
 
-def _residuals(calls: _Calls) -> Floats:
-    """Return responses less their ridge prediction from the prompts (Hoerl & Kennard, 1970), (n, e)."""
+def _balance(calls: _Calls, matched: _Matched, predicted: Floats, seed: int) -> float:
+    """Return the p-value of "within strata, both windows asked the same", at two tests halved.
+
+    It looks at the questions and at the answers predicted from them: a difference of the first that does
+    not show in the second would not matter, but a small sample cannot tell.
+    """
+    draws = FlipDraw.random(BALANCE_DRAWS, matched.strata.n_groups, np.random.default_rng([seed, 45])).signs
+    p_values = []
+    for vectors in (calls.prompts, predicted):
+        mine = vectors[matched.rows].astype(np.float64)
+        scores = matched.strata.scores(mine @ matched.strata.session_axes(mine, AXES))
+        sums = np.concatenate([scores.total[None], draws @ scores.units])
+        sizes = (scores.standardised(sums) ** 2).sum(axis=1)
+        p_values.append(float(np.mean(sizes >= sizes[0] - 1e-9)))
+    return min(1.0, 2.0 * min(p_values))
+
+
+def _matched(calls: _Calls, radius: float) -> _Matched:
+    """Keep the rows on questions that both windows asked."""
+    cluster = near_identical(calls.prompts, radius)
+    n_current = np.bincount(cluster[calls.is_current], minlength=len(cluster))
+    n_reference = np.bincount(cluster[~calls.is_current], minlength=len(cluster))
+    rows = np.flatnonzero(((n_current > 0) & (n_reference > 0))[cluster])
+    stratum = np.unique(cluster[rows], return_inverse=True)[1].astype(np.int64)
+    groups = np.unique(calls.groups[rows], return_inverse=True)[1].astype(np.int64)
+    return _Matched(rows, Strata(stratum, groups, calls.is_current[rows]))
+
+
+def _predicted(calls: _Calls) -> Floats:
+    """Return the ridge prediction of responses from prompts (Hoerl & Kennard, 1970), (n, e)."""
+    if not len(calls.prompts):
+        return calls.responses
     x = calls.prompts.astype(np.float64) - calls.prompts.mean(axis=0, dtype=np.float64)
-    y = calls.responses.astype(np.float64) - calls.responses.mean(axis=0, dtype=np.float64)
+    mean = calls.responses.mean(axis=0, dtype=np.float64)
     gram = x.T @ x
     penalty = RIDGE * max(1e-9, float(np.trace(gram)) / len(gram))
-    weights = np.linalg.solve(gram + penalty * np.eye(len(gram)), x.T @ y)
-    return np.asarray(y - x @ weights, dtype=np.float32)
+    weights = np.linalg.solve(gram + penalty * np.eye(len(gram)), x.T @ (calls.responses - mean))
+    return np.asarray(mean + x @ weights)
 
 
 def _bounds(
     matched: _Matched, residuals: Floats, responses: Floats, seed: int
-) -> tuple[StratifiedShift, StratifiedExcess]:
-    features = fourier_features(residuals[matched.rows], np.random.default_rng([seed, 43]))
+) -> tuple[FlippedShift, FlippedCells, FlippedAxes]:
+    strata, mine = matched.strata, residuals[matched.rows]
+    features = fourier_features(mine, np.random.default_rng([seed, 43]))
     centre = features.mean(axis=0)
-    spread = max(1e-12, 1.0 - float(centre @ centre))
     counts = [
         np.eye(k, dtype=np.float64)[_cells(vectors[matched.rows], k, seed)]
         for vectors in (residuals, responses)
         for k in ANSWER_CELLS
     ]
+    along = mine @ strata.session_axes(mine, AXES)
     return (
-        StratifiedShift.of(matched.sums(features), matched.strata, spread),
-        StratifiedExcess.of(matched.sums(np.concatenate(counts, axis=1)), matched.strata),
+        FlippedShift(strata.scores(features), max(1e-12, 1.0 - float(centre @ centre))),
+        FlippedCells(strata.scores(np.concatenate(counts, axis=1))),
+        FlippedAxes(strata.scores(along), 2.0 * along.std(axis=0)),
     )
+
+
+def _values(bounds: Sequence[Flipped], draw: FlipDraw) -> Floats:
+    return np.column_stack([bound.values(draw) for bound in bounds])
 
 
 def _cells(rows: Floats, k: int, seed: int) -> Ints:
@@ -256,7 +289,7 @@ def _explained(
     calls: _Calls, matched: _Matched, residuals: Floats, seed: int, topics: tuple[Ints, Ints] | None
 ) -> Explanation:
     """Explain by topic, else by cells of answers; style is read off the shifts of the kinds of questions."""
-    given, now = matched.windows(residuals), matched.row_is_current
+    given, now = matched.windows(residuals), matched.strata.is_current
     origin = calls.origin[matched.rows]
     if topics is None:
         answers = _cells(calls.responses[matched.rows], ANSWER_CELLS[-1], seed)

@@ -1,14 +1,15 @@
-"""Two windows compared: three families of statistics, one p-value, one verdict."""
+"""Two windows compared: four families of statistics, one p-value, one verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
-from analysis.drift.arrays import Floats, Groups, Ints
+from analysis.drift.arrays import Bools, Floats, Groups, Ints
 from analysis.drift.explain import Explanation, explain
-from analysis.drift.permutation import Draw, FreeDraw, deviations, joint_p_value, own_p_values
+from analysis.drift.permutation import Draw, FreeDraw, joint_p_value, own_p_values, tail_log_p
 from analysis.drift.pooled import MIN_GROUPS, MIN_ROWS, Windows, pool, windows
 from analysis.drift.result import DriftResult, Part, insufficient
 from analysis.drift.statistics import VERDICT_FAMILIES, Bound, Statistic
@@ -16,9 +17,13 @@ from analysis.drift.statistics import VERDICT_FAMILIES, Bound, Statistic
 MINIMUM_EFFECT = 0.002
 MOST_PERMUTATIONS = 9_999
 BATCH = 500
+RESAMPLES = 200
+FEWEST_EXEMPLARS = 5
 NEEDED = f"at least {MIN_ROWS} messages in {MIN_GROUPS} groups in each window"
 
 Dealer = Callable[[int], Draw]
+AnyDraw = TypeVar("AnyDraw")
+Sizes = tuple[tuple[int, int], tuple[int, int]]
 
 
 def compare(  # noqa: PLR0913 - a published signature
@@ -35,8 +40,8 @@ def compare(  # noqa: PLR0913 - a published signature
 ) -> DriftResult:
     """Decide whether two windows of vectors differ, by how much, and what drives it.
 
-    Three families (maximum mean discrepancy, strongest cell, novel rows) are joined by the minimum of
-    their p-values over joint permutations of groups, never of rows. ``drifted`` needs ``p_value`` at
+    Four families (maximum mean discrepancy, strongest cell, fullest neighbourhoods, novel rows) are joined
+    by Fisher's combination over joint permutations of groups, never of rows. ``drifted`` needs ``p_value`` at
     most ``alpha`` and an effect of at least ``MINIMUM_EFFECT`` of the traffic.
 
     Parameters
@@ -88,8 +93,30 @@ def compare(  # noqa: PLR0913 - a published signature
         alpha,
     )
     parts = parts_of(names, bounds, table, FreeDraw.observed(pooled.is_current))
-    explanation = explain(given, *(topics or pooled.split(pooled.cells[-1])), seed=rng)
-    return conclude(given, parts, table, explanation, alpha)
+    found = pooled.split(pooled.scores)
+    searched = Windows(found[0], found[1], given.reference_groups, given.current_groups)
+    explanation = explain(given, *(topics or pooled.split(pooled.cells[-1])), seed=rng, searched=searched)
+    bound = bounds[_loudest(table)]
+    interval = effect_interval(bound, pooled.is_current, pooled.rng(12))
+    return conclude(given, parts, table, explanation, alpha, interval)
+
+
+def effect_interval(bound: Bound, is_current: Bools, rng: np.random.Generator) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the effect over groups drawn again within each window.
+
+    Source: the cluster bootstrap, Field & Welsh, 2007, doi:10.1111/j.1467-9868.2007.00593.x.
+    """
+    observed = is_current.astype(np.float64)
+    before, after = (np.concatenate([side[None], _drawn_again(side, rng)]) for side in (1.0 - observed, observed))
+    low, high = np.quantile(bound.effect(before, after)[1:], [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _drawn_again(side: Floats, rng: np.random.Generator) -> Floats:
+    """Return how often each group of one window (g,) is drawn, with replacement, (b, g)."""
+    mine = np.flatnonzero(side)
+    drawn = rng.choice(mine, (RESAMPLES, len(mine))) + len(side) * np.arange(RESAMPLES)[:, None]
+    return np.bincount(drawn.ravel(), minlength=RESAMPLES * len(side)).reshape(RESAMPLES, -1).astype(np.float64)
 
 
 def measure(
@@ -115,34 +142,49 @@ def measure(
 
 
 def permuted(bounds: Sequence[Bound], observed: Draw, deal: Dealer, permutations: int, alpha: float) -> Floats:
-    """Return the statistics under the observed labelling (row 0) and random ones, (b + 1, s).
+    """Return the statistics under the observed labelling (row 0) and random ones, (b + 1, s)."""
+    return grown(lambda draw: _values(bounds, draw), observed, deal, permutations, alpha)
 
-    When the joint p-value is within a factor of three of the level, four times as many labellings are
-    drawn, up to ``MOST_PERMUTATIONS``, until three standard errors separate the two.
+
+def grown(
+    values: Callable[[AnyDraw], Floats],
+    observed: AnyDraw,
+    deal: Callable[[int], AnyDraw],
+    permutations: int,
+    alpha: float,
+) -> Floats:
+    """Return ``values`` of the observed draw (row 0) and of random ones, (b + 1, s).
+
+    When the joint p-value is within a factor of three of the level, four times as many are drawn, up to
+    ``MOST_PERMUTATIONS``, until three standard errors separate the two.
     """
-    table = np.concatenate([_values(bounds, observed), *_batches(bounds, deal, permutations)])
+    table = np.concatenate([values(observed), *_batches(values, deal, permutations)])
     while len(table) <= MOST_PERMUTATIONS and _near(joint_p_value(table), alpha, len(table)):
         more = min(3 * len(table), MOST_PERMUTATIONS + 1 - len(table))
-        table = np.concatenate([table, *_batches(bounds, deal, more)])
+        table = np.concatenate([table, *_batches(values, deal, more)])
     return table
 
 
 def parts_of(names: Sequence[str], bounds: Sequence[Bound], table: Floats, observed: Draw) -> dict[str, Part]:
     """Return value, own p-value and effect of each statistic."""
     p_values = own_p_values(table)[0]
+    labels = observed.labels()
     return {
-        name: Part(float(table[0, i]), float(p_values[i]), bounds[i].effect(observed)) for i, name in enumerate(names)
+        name: Part(float(table[0, i]), float(p_values[i]), float(bounds[i].effect(1.0 - labels, labels)[0]))
+        for i, name in enumerate(names)
     }
 
 
 def conclude(
-    given: Windows,
+    given: Windows | Sizes,
     parts: dict[str, Part],
     table: Floats,
     explanation: Explanation,
     alpha: float,
+    interval: tuple[float, float] = (float("nan"), float("nan")),
 ) -> DriftResult:
-    """Join the statistics into a verdict."""
+    """Join the statistics into a verdict on windows, or on their rows and groups."""
+    rows, groups = (given.n_rows, given.n_groups) if isinstance(given, Windows) else given
     p_value, p_floor = joint_p_value(table), 1.0 / len(table)
     loudest = list(parts)[_loudest(table)]
     drifted = p_value <= alpha and parts[loudest].effect >= MINIMUM_EFFECT
@@ -152,25 +194,34 @@ def conclude(
         effect=parts[loudest].effect,
         p_value=p_value,
         verdict="insufficient" if p_floor > alpha else "drifted" if drifted else "stable",
-        n_reference=given.n_rows[0],
-        n_current=given.n_rows[1],
+        n_reference=rows[0],
+        n_current=rows[1],
         parts=parts,
         contributions=explanation.contributions,
-        exemplars=explanation.exemplars,
+        exemplars=explanation.exemplars[: _worth_showing(parts[loudest].effect, rows[1])],
         style=drifted and explanation.style,
         p_floor=p_floor,
-        n_groups_reference=given.n_groups[0],
-        n_groups_current=given.n_groups[1],
+        n_groups_reference=groups[0],
+        n_groups_current=groups[1],
         needed=f"at least {int(np.ceil(1.0 / alpha)) - 1} permutations" if p_floor > alpha else "",
+        effect_interval=interval,
     )
+
+
+def _worth_showing(effect: float, n: int) -> int:
+    """Return how many of the most telling messages to show: a third of those that changed, at least five.
+
+    What comes after the messages that changed would only dilute the picture.
+    """
+    return max(FEWEST_EXEMPLARS, round(0.3 * min(1.0, effect) * n))
 
 
 def _values(bounds: Sequence[Bound], draw: Draw) -> Floats:
     return np.column_stack([bound.values(draw) for bound in bounds]).astype(np.float64)
 
 
-def _batches(bounds: Sequence[Bound], deal: Dealer, n: int) -> list[Floats]:
-    return [_values(bounds, deal(min(BATCH, n - start))) for start in range(0, n, BATCH)]
+def _batches(values: Callable[[AnyDraw], Floats], deal: Callable[[int], AnyDraw], n: int) -> list[Floats]:
+    return [values(deal(min(BATCH, n - start))) for start in range(0, n, BATCH)]
 
 
 def _near(p_value: float, alpha: float, n: int) -> bool:
@@ -179,8 +230,8 @@ def _near(p_value: float, alpha: float, n: int) -> bool:
 
 
 def _loudest(table: Floats) -> int:
-    """Return the column with the smallest own p-value, and of equal ones the most deviant."""
-    return int(np.lexsort((-deviations(table)[0], own_p_values(table)[0]))[0])
+    """Return the column in which the observed row is rarest."""
+    return int(tail_log_p(table)[0].argmin())
 
 
 def _checked_topics(

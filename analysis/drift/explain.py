@@ -13,8 +13,9 @@ from analysis.drift.pooled import Windows
 from analysis.drift.result import Contribution, ContributionKind
 from analysis.drift.statistics.jensen_shannon import divergence_terms
 
-NEIGHBOURS = 25
+NEIGHBOURS = np.array([6, 12, 25, 50])
 SEARCH_ROWS = 4_000
+MOMENT_ROWS = 20_000
 EXEMPLARS = 25
 TOPIC_EXEMPLARS = 8
 CONTRIBUTIONS = 12
@@ -41,14 +42,16 @@ def explain(
     *,
     seed: int,
     kinds: tuple[Ints, Ints] | None = None,
+    searched: Windows | None = None,
 ) -> Explanation:
     """Explain the difference of two windows by a partition (topics or cells) of their rows.
 
     ``kinds``: the partition of reference and current rows whose shifts tell style from meaning;
     ``None``: cells of the rows less their window's mean, since a change of style may carry every row
-    out of the cell of its topic.
+    out of the cell of its topic. ``searched``: the same rows in fewer dimensions, in which neighbours are
+    looked for; ``None``: as given.
     """
-    telling = tellingness(given, seed)
+    telling = tellingness(searched or given, seed)
     ranked = _one_per_group(np.argsort(-telling, kind="stable"), given.current_groups)
     ranked = ranked[np.isfinite(telling[ranked])]
     table = _topic_table(given, reference_topics, current_topics)
@@ -68,11 +71,12 @@ def _centred_cells(given: Windows, seed: int) -> tuple[Ints, Ints]:
 
 
 def tellingness(given: Windows, seed: int) -> Floats:
-    """Return how telling each current row is, (n,): the share of current rows among its neighbours.
+    """Return how telling each current row is, (n,): the standardised share of current rows around it.
 
-    Of the 25 nearest pooled rows from *other* groups (a session of near-duplicates would otherwise
-    vouch for itself); ties are broken by the distance to the nearest reference row. Large windows are
-    sampled to ``SEARCH_ROWS`` rows each; a row that was not drawn gets minus infinity.
+    Of the nearest pooled rows from *other* groups (a session of near-duplicates would otherwise vouch for
+    itself), at the size of neighbourhood that shows most; ties are broken by the distance to the nearest
+    reference row. Large windows are sampled to ``SEARCH_ROWS`` rows each; a row that was not drawn gets
+    minus infinity.
     """
     rng = np.random.default_rng([seed, 21])
     mine = _sample(len(given.current), rng)
@@ -121,20 +125,27 @@ def _topic_table(given: Windows, reference_topics: Ints, current_topics: Ints) -
     usable = (n0 >= LEAST_ROWS) & (n1 >= LEAST_ROWS)
     shift = mean1 - mean0
     moved = np.maximum(0.0, (shift**2).sum(axis=1) - noise0 - noise1)
-    pooled = np.concatenate([given.reference, given.current])
-    spread = max(1e-12, 2.0 * float(pooled.var(axis=0).sum()))
+    some = np.concatenate([window[:MOMENT_ROWS] for window in (given.reference, given.current)])
+    spread = max(1e-12, 2.0 * float(some.var(axis=0).sum()))
     within = np.where(usable, np.minimum(before, after) * np.minimum(1.0, moved / spread), 0.0)
     return _TopicTable(topics, before, after, divergence_terms(before, after), within, shift[usable])
 
 
 def _moments(rows: Floats, topic: Ints, groups: Ints, k: int) -> tuple[Floats, Floats, Floats]:
-    """Return rows, mean vector (k, d) and the expected squared error of the mean, per topic."""
+    """Return rows, mean vector (k, d) and the expected squared error of the mean, per topic.
+
+    The means of a very large window are taken over ``MOMENT_ROWS`` rows at equal steps.
+    """
+    total = np.bincount(topic, minlength=k).astype(np.float64)
+    if len(rows) > MOMENT_ROWS:
+        kept = np.linspace(0, len(rows) - 1, MOMENT_ROWS).astype(np.int64)
+        rows, topic, groups = rows[kept], topic[kept], groups[kept]
     n = np.bincount(topic, minlength=k).astype(np.float64)
     mean = _sums(rows, topic, k) / np.maximum(n, 1.0)[:, None]
     pair, unit = np.unique(topic * (int(groups.max()) + 1) + groups, return_inverse=True)
     residual = _sums(rows - mean[topic], unit, len(pair))
     squared = np.bincount(pair // (int(groups.max()) + 1), (residual**2).sum(axis=1), minlength=k)
-    return n, mean, squared / np.maximum(n, 1.0) ** 2
+    return total, mean, squared / np.maximum(n, 1.0) ** 2
 
 
 def _sums(rows: Floats, index: Ints, k: int) -> Floats:
@@ -173,16 +184,21 @@ def _sample(n: int, rng: np.random.Generator) -> Ints:
 
 
 def _neighbour_share(queries: Floats, own: Ints, rows: Floats, groups: Ints, n_reference: int) -> Floats:
-    """Return the share of current rows among the neighbours, plus a small term for distance."""
+    """Return the largest standardised share of current rows over sizes, plus a small term for distance."""
     squared = np.einsum("ij,ij->i", rows, rows) - 2.0 * (queries @ rows.T)
     squared += np.einsum("ij,ij->i", queries, queries)[:, None]
     to_reference = np.sqrt(np.maximum(squared[:, :n_reference].min(axis=1), 0.0))
     squared[own[:, None] == groups[None, :]] = np.inf
-    k = min(NEIGHBOURS, len(rows) - 1)
-    found = np.argpartition(squared, k - 1, axis=1)[:, :k]
+    sizes = np.minimum(NEIGHBOURS, len(rows) - 1)
+    found = np.argpartition(squared, sizes[-1] - 1, axis=1)[:, : sizes[-1]]
+    order = np.argsort(np.take_along_axis(squared, found, axis=1), axis=1)
+    is_current = np.take_along_axis(found, order, axis=1) >= n_reference
+    usual = 1.0 - n_reference / len(rows)
+    shares = np.cumsum(is_current, axis=1)[:, sizes - 1] / sizes
+    standardised = (shares - usual) * np.sqrt(sizes / max(1e-9, usual * (1.0 - usual)))
     # The tie-breaker stays below one neighbour's worth.
-    farness = to_reference / (1.0 + to_reference) / (k + 1.0)
-    return np.asarray((found >= n_reference).mean(axis=1) + farness)
+    farness = to_reference / (1.0 + to_reference) / (sizes[-1] + 1.0)
+    return np.asarray(standardised.max(axis=1) + farness)
 
 
 def _one_per_group(ranked: Ints, groups: Ints) -> Ints:

@@ -6,22 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import eigh
 
 from analysis.drift.arrays import Bools, Floats, Groups, Ints, as_groups, as_rows, check_same_width, nearest
 from analysis.drift.cells import lloyd
-from analysis.drift.comparison import MINIMUM_EFFECT
+from analysis.drift.comparison import MINIMUM_EFFECT, compare
 from analysis.drift.explain import explain
+from analysis.drift.permutation import joint_p_value, tail_log_p
 from analysis.drift.pooled import MIN_ROWS, Windows
 from analysis.drift.result import DriftResult, Part, insufficient
 from analysis.drift.statistics.mmd import fourier_features
 
 MIN_WINDOWS = 40
-SLICE_ROWS = 2_000
 INSIDE = 0.9
 MOST_CELLS = 512
 ROWS_A_CELL = 50
 NEEDED = f"at least {MIN_WINDOWS} comparable past windows of {MIN_ROWS} messages each"
-NAMES = ("mmd", "cell_excess", "novelty")
+NAMES = ("mmd", "cell_excess", "neighbourhood_excess", "novelty")
+NEIGHBOURS = np.array([6, 12, 24])
+MOST_CROWDED = 5
+SEARCH_ROWS = 12_000
+SEARCHED = 64
 
 
 def compare_to_past(
@@ -36,9 +41,9 @@ def compare_to_past(
     r"""Rank today's window among comparable past windows (same hours, same weekday).
 
     Where the mix wobbles from day to day, a permutation of sessions alarms on every wobble. Here the
-    past itself says how much a day differs from the others: each statistic of each window (including
-    today's) is computed against all other windows, standardised by its spread over the others, and the
-    largest is kept. If today is like the past, its rank is uniform:
+    past itself says how much a day differs from the others: four statistics of each window (including
+    today's) are computed against all other windows, and their tail probabilities over the windows are joined
+    by Fisher's combination M. If today is like the past, its rank is uniform:
 
     .. math:: p = \frac{\#\{w : M_w \ge M_{\mathrm{today}}\}}{W + 1}
 
@@ -77,11 +82,10 @@ def compare_to_past(
         return insufficient(NEEDED, rows=rows, groups=groups, p_floor=p_floor)
     scores, effects, cell = _scores(days, rng)
     standard = leave_one_out_z(scores)
-    peak = standard.max(axis=1)
-    p_value = float(np.mean(peak >= peak[-1]))
+    p_value = joint_p_value(scores[::-1])
     own = (standard >= standard[-1]).mean(axis=0)
     parts = {name: Part(float(standard[-1, i]), float(own[i]), effects[i]) for i, name in enumerate(NAMES)}
-    loudest = NAMES[int(standard[-1].argmax())]
+    loudest = NAMES[int(tail_log_p(scores[:, : len(NAMES)])[-1].argmin())]
     explanation = explain(days.as_windows(), cell[: rows[0]], cell[rows[0] :], seed=rng)
     drifted = p_value <= alpha and parts[loudest].effect >= MINIMUM_EFFECT
     return DriftResult(
@@ -99,6 +103,40 @@ def compare_to_past(
         p_floor=p_floor,
         n_groups_reference=groups[0],
         n_groups_current=groups[1],
+        method=f"rank among {days.n_past} past windows",
+    )
+
+
+def judge_by_past(
+    past: Sequence[Floats],
+    current: Floats,
+    *,
+    past_groups: Sequence[Groups] | None = None,
+    current_groups: Groups = None,
+    rng: int = 0,
+    alpha: float = 0.05,
+) -> DriftResult:
+    """Return the rank among the past where its floor allows the level, else the session permutation.
+
+    A rank among W windows is never below 1/(W + 1); where that exceeds ``alpha`` (after correction for
+    several families, say) or where fewer than 40 windows are comparable, today is compared with the pooled
+    past by ``compare``, whose ``method`` and ``p_floor`` then stand in the result. Such a verdict also
+    alarms at the ordinary wobble of the mix. Parameters as in ``compare_to_past``.
+    """
+    ranked = compare_to_past(
+        past, current, past_groups=past_groups, current_groups=current_groups, rng=rng, alpha=alpha
+    )
+    if ranked.verdict != "insufficient":
+        return ranked
+    days = _days(past, current, past_groups, current_groups)
+    pooled = days.as_windows()
+    return compare(
+        pooled.reference,
+        pooled.current,
+        reference_groups=pooled.reference_groups,
+        current_groups=pooled.current_groups,
+        rng=rng,
+        alpha=alpha,
     )
 
 
@@ -193,7 +231,7 @@ def _days(
 
 
 def _scores(days: _Days, seed: int) -> tuple[Floats, tuple[float, ...], Ints]:
-    """Return each window's statistics (w + 1, 3), today's effects, and the fine cell of each row."""
+    """Return statistics (w + 1, 6), those of ``NAMES`` first, today's effects, and the fine cell of each row."""
     moved, moved_effect = _feature_distance(days, np.random.default_rng([seed, 31]))
     cells = _fitted_cells(days, seed)
     shares = np.concatenate([days.cell_shares(cell) for cell in cells], axis=1)
@@ -203,10 +241,10 @@ def _scores(days: _Days, seed: int) -> tuple[Floats, tuple[float, ...], Ints]:
     excess = np.abs(_z_with_floor(shares, least))
     strongest = int(excess[-1].argmax())
     cell_effect = abs(float(shares[-1, strongest] - shares[:-1, strongest].mean()))
-    novel = days.share(_novel(days, np.random.default_rng([seed, 32]))[:, None])[:, 0]
+    crowded, crowd_effect, novel = _crowding(days, np.random.default_rng([seed, 32]))
     novel_effect = max(0.0, float(novel[-1] - novel[:-1].mean()))
-    table = np.column_stack([moved, excess.max(axis=1), novel])
-    return table, (moved_effect, cell_effect, novel_effect), cells[-1]
+    table = np.column_stack([moved, excess.max(axis=1), crowded[:, 1], novel, crowded[:, 0], crowded[:, 2]])
+    return table, (moved_effect, cell_effect, crowd_effect, novel_effect), cells[-1]
 
 
 def _fitted_cells(days: _Days, seed: int) -> tuple[Ints, ...]:
@@ -238,16 +276,53 @@ def _feature_distance(days: _Days, rng: np.random.Generator) -> tuple[Floats, fl
     return distance, float(np.sqrt(max(0.0, distance[-1] ** 2 - usual**2) / spread))
 
 
-def _novel(days: _Days, rng: np.random.Generator) -> Floats:
-    """Return 1.0 for each row far from a sample of all *other* windows, beyond the 90 % radius."""
-    size = min(SLICE_ROWS, len(days.rows))
-    slice_rows = np.sort(rng.choice(len(days.rows), size, replace=False))
-    centres, owner = days.rows[slice_rows], days.window[slice_rows]
-    norms = np.einsum("ij,ij->i", centres, centres)
-    squared = np.empty(len(days.rows))
-    for window in range(days.n_past + 1):
-        mine = days.window == window
-        block, foreign = days.rows[mine], owner != window
-        partial = norms[foreign] - 2.0 * (block @ centres[foreign].T)
-        squared[mine] = partial.min(axis=1) + np.einsum("ij,ij->i", block, block)
-    return (squared > np.quantile(squared, INSIDE)).astype(np.float64)
+def _crowding(days: _Days, rng: np.random.Generator) -> tuple[Floats, float, Floats]:
+    """Return how crowded each window is in itself (w + 1, 3), today's excess as a share, and the share of novel rows.
+
+    Of every session one row is drawn. A row's own count is the number of rows of its own window among its 6, 12
+    and 24 nearest; a window's value is the mean of its five largest: a new topic is where one window's sessions
+    stand close together and no other's. A row is novel when its nearest row of another window is farther
+    than that of 90 % of all rows.
+    """
+    kept = _one_a_session(days, rng)
+    window, rows = days.window[kept], days.rows[kept]
+    centred = rows - rows.mean(axis=0)
+    d = centred.shape[1]
+    axes = eigh(centred.T @ centred, subset_by_index=(max(0, d - SEARCHED), d - 1))[1]
+    own, far = _own_neighbours(np.ascontiguousarray(centred @ axes), window)
+    novel = (far > np.quantile(far, INSIDE)).astype(np.float64)
+    n = days.n_past + 1
+    crowded = np.zeros((n, len(NEIGHBOURS)))
+    for w in range(n):
+        crowded[w] = np.sort(own[window == w], axis=0)[-MOST_CROWDED:].mean(axis=0)
+    sizes = np.maximum(np.bincount(window, minlength=n), 1)
+    chance = (own[:, 1] > 0.5 * min(int(NEIGHBOURS[1]), len(own) - 1)).astype(np.float64)
+    crowds = np.bincount(window, chance, minlength=n) / sizes
+    return crowded, max(0.0, float(crowds[-1] - crowds[:-1].mean())), np.bincount(window, novel, minlength=n) / sizes
+
+
+def _one_a_session(days: _Days, rng: np.random.Generator) -> Ints:
+    """Return one random row of every session, in all at most ``SEARCH_ROWS``."""
+    order = rng.permutation(len(days.rows))
+    kept = order[np.unique(days.groups[order], return_index=True)[1]]
+    if len(kept) > SEARCH_ROWS:
+        kept = rng.choice(kept, SEARCH_ROWS, replace=False)
+    return np.sort(kept)
+
+
+def _own_neighbours(rows: Floats, window: Ints) -> tuple[Floats, Floats]:
+    """Return, of each row (n, d), the neighbours of its own window and the distance to the nearest other."""
+    sizes = np.minimum(NEIGHBOURS, len(rows) - 1)
+    squares = np.einsum("ij,ij->i", rows, rows)
+    own, far = np.empty((len(rows), len(sizes))), np.empty(len(rows))
+    for start in range(0, len(rows), 1024):
+        block = slice(start, start + 1024)
+        distance = squares - 2.0 * (rows[block] @ rows.T)
+        distance[np.arange(len(distance)), np.arange(start, start + len(distance))] = np.inf
+        same = window[block, None] == window
+        found = np.argpartition(distance, sizes[-1] - 1, axis=1)[:, : sizes[-1]]
+        order = np.argsort(np.take_along_axis(distance, found, axis=1), axis=1)
+        mine = np.take_along_axis(same, np.take_along_axis(found, order, axis=1), axis=1)
+        own[block] = np.cumsum(mine, axis=1)[:, sizes - 1]
+        far[block] = np.where(same, np.inf, distance).min(axis=1) + squares[block]
+    return own, far

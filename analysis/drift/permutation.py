@@ -8,12 +8,15 @@ resemble each other, and dealing them apart would make every window look changed
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import norm, rankdata
 
-from analysis.drift.arrays import Bools, Floats, Ints
+from analysis.drift.arrays import Bools, Floats
+
+LEAST_SKEW, MOST_SKEW = 0.05, 4.0
 
 
 class Draw(Protocol):
@@ -46,37 +49,17 @@ class FreeDraw:
 
     def labels(self, eligible: Bools | None = None) -> Floats:
         """Return (b, g) float32: 1 where a group is called current; ineligible groups are 0."""
-        keys = self.keys if eligible is None else np.where(eligible, self.keys, np.inf)
+        if eligible is None:
+            return self._over_all
+        return self._lowest(np.where(eligible, self.keys, np.inf))
+
+    @cached_property
+    def _over_all(self) -> Floats:
+        return self._lowest(self.keys)
+
+    def _lowest(self, keys: Floats) -> Floats:
         last = np.partition(keys, self.n_current - 1, axis=1)[:, self.n_current - 1]
         return (keys <= last[:, None]).astype(np.float32)
-
-
-@dataclass(frozen=True, eq=False)
-class StratifiedDraw:
-    """Labels dealt only among the groups of one stratum.
-
-    ``given`` (b, g) is complete: every stratum has as many current groups as were observed.
-    """
-
-    given: Floats
-
-    @classmethod
-    def observed(cls, is_current: Bools) -> StratifiedDraw:
-        """Return the one labelling that was observed."""
-        return cls(is_current.astype(np.float32)[None, :])
-
-    @classmethod
-    def random(cls, n: int, is_current: Bools, strata: Ints, rng: np.random.Generator) -> StratifiedDraw:
-        """Return ``n`` random labellings that keep each stratum's number of current groups."""
-        order = np.argsort(strata[None, :] + rng.random((n, len(strata))), axis=1)
-        template = is_current[np.lexsort((~is_current, strata))].astype(np.float32)
-        given = np.empty((n, len(strata)), dtype=np.float32)
-        np.put_along_axis(given, order, np.broadcast_to(template, given.shape), axis=1)
-        return cls(given)
-
-    def labels(self, eligible: Bools | None = None) -> Floats:
-        """Return (b, g) float32: 1 where a group is called current; ineligible groups are 0."""
-        return self.given if eligible is None else self.given * eligible
 
 
 def own_p_values(table: Floats) -> Floats:
@@ -85,21 +68,30 @@ def own_p_values(table: Floats) -> Floats:
 
 
 def joint_p_value(table: Floats) -> float:
-    """Return the p-value of row 0 of ``table`` (b + 1, s) by the minimum over its columns.
+    """Return the p-value of row 0 of ``table`` (b + 1, s), its columns joined.
 
-    Each row is one labelling, row 0 the observed one. The smallest of a row's own p-values is ranked
-    among those of all rows, which accounts for having looked at several statistics and for their
-    dependence (Tippett's combination; Pesarin & Salmaso, 2010, *Permutation Tests for Complex Data*).
-    Every column has a row on top, so that several rows tie at the smallest p-value: of those, the one
-    that deviates most in standard deviations is the rarer. Rows are still treated alike.
+    Each row is one labelling, row 0 the observed one. The evidence of a row is the sum of the logarithms of
+    its tail probabilities (Fisher's combination); its rank among the evidence of all rows accounts for having
+    looked at several statistics and for their dependence (Pesarin & Salmaso, 2010, *Permutation Tests for
+    Complex Data*). The sum loses little where one statistic alone speaks and gains where several do; the
+    minimum found a new topic of 2 % less often and out-of-scope text much less often.
     """
-    least = own_p_values(table).min(axis=1)
-    farthest = deviations(table).max(axis=1)
-    rarer = (least < least[0]) | ((least == least[0]) & (farthest >= farthest[0]))
-    return float(np.mean(rarer))
+    evidence = -tail_log_p(table).sum(axis=1)
+    return float(np.mean(evidence >= evidence[0] * (1.0 - 1e-12)))
 
 
-def deviations(table: Floats) -> Floats:
-    """Return how many standard deviations each cell of ``table`` lies above its column's mean."""
-    spread = table.std(axis=0)
-    return np.asarray((table - table.mean(axis=0)) / np.where(spread > 0.0, spread, 1.0))
+def tail_log_p(table: Floats) -> Floats:
+    """Return the logarithm of the upper tail probability of every cell of ``table`` (b, s) in its column.
+
+    A gamma distribution with the column's mean, variance and skewness (the largest value left out) stands for
+    the permutation distribution (Josse et al., 2008, doi:10.1016/j.csda.2008.06.012), by the cube root that
+    makes it normal (Wilson & Hilferty, 1931). It only orders rows, all of them alike, so that no error of
+    the approximation can change the level; unlike a rank it tells how far the top row is ahead.
+    """
+    body = np.sort(table, axis=0)[: max(1, len(table) - 1)]
+    mean, spread = body.mean(axis=0), body.std(axis=0)
+    scale = np.where(spread > 1e-12 * np.abs(mean) + 1e-300, spread, np.inf)
+    skew = np.clip((((body - mean) / scale) ** 3).mean(axis=0), LEAST_SKEW, MOST_SKEW)
+    shape = 4.0 / skew**2
+    ratio = np.maximum(1e-9, 1.0 + (table - mean) / scale / np.sqrt(shape))
+    return np.asarray(norm.logsf((np.cbrt(ratio) - 1.0 + 1.0 / (9.0 * shape)) * 3.0 * np.sqrt(shape)))

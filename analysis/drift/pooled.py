@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import eigh
 
 from analysis.drift.arrays import Bools, Floats, Groups, Ints, as_groups, as_rows, check_same_width, nearest
 from analysis.drift.cells import lloyd
+from analysis.drift.neighbours import Balls, fit_balls
+
+Values = TypeVar("Values", Floats, Ints)
 
 MIN_ROWS = 30
 MIN_GROUPS = 10
 BLOCKS = 1_000
 RESOLUTIONS = (32, 128)
+AXES_ROWS = 10_000
+SEARCHED = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +66,40 @@ class Pooled:
     @cached_property
     def cells(self) -> tuple[Ints, ...]:
         """Cell of every row, one (n,) array a resolution, coarse first."""
-        fitted = (lloyd(self.rows, k, self.rng(11 + k)) for k in self.resolutions)
-        return tuple(nearest(self.rows, centres)[0] for centres in fitted)
+        fitted = (lloyd(self.scores, k, self.rng(11 + k)) for k in self.resolutions)
+        return tuple(nearest(self.scores, centres)[0] for centres in fitted)
+
+    @cached_property
+    def scores(self) -> Floats:
+        """The rows on their leading 64 principal components, (n, at most 64): what is searched and partitioned."""
+        return np.ascontiguousarray(self.components(SEARCHED))
+
+    @cached_property
+    def balls(self) -> Balls:
+        """Neighbourhoods of anchor rows at three sizes."""
+        return fit_balls(self.scores, self.groups, self.n_groups, self.rng(10))
 
     @property
     def resolutions(self) -> tuple[int, ...]:
         """Number of cells at each resolution; few rows get fewer cells."""
         return tuple(max(2, min(k, len(self.rows) // 8)) for k in RESOLUTIONS)
+
+    def components(self, d: int) -> Floats:
+        """Return the scores (n, at most d) of the centred rows on their leading principal components (64 at most).
+
+        The axes depend on the pooled rows only, so they cannot know the window of a row. They are fitted
+        to at most ``AXES_ROWS`` rows.
+        """
+        return np.asarray((self.rows - self.rows.mean(axis=0)) @ self._axes[:, :d])
+
+    @cached_property
+    def _axes(self) -> Floats:
+        n = len(self.rows)
+        kept = np.sort(self.rng(9).choice(n, AXES_ROWS, replace=False)) if n > AXES_ROWS else slice(None)
+        centred = self.rows[kept] - self.rows[kept].mean(axis=0)
+        d = centred.shape[1]
+        axes = eigh(centred.T @ centred, subset_by_index=(max(0, d - SEARCHED), d - 1))[1]
+        return np.ascontiguousarray(axes[:, ::-1])
 
     def rng(self, stream: int) -> np.random.Generator:
         """Return a generator of its own for one purpose, so that purposes do not disturb each other."""
@@ -87,12 +121,12 @@ class Pooled:
         flat = np.bincount(self.groups * k + cell, minlength=self.n_groups * k)
         return flat.reshape(self.n_groups, k).astype(np.float64)
 
-    def split(self, per_row: Ints) -> tuple[Ints, Ints]:
+    def split(self, per_row: Values) -> tuple[Values, Values]:
         """Return values of pooled rows in the original order of (reference, current)."""
-        parts = []
+        parts: list[Values] = []
         for current in (False, True):
             mine = self.row_is_current == current
-            out = np.empty(int(mine.sum()), dtype=per_row.dtype)
+            out = np.empty((int(mine.sum()), *per_row.shape[1:]), dtype=per_row.dtype)
             out[self.origin[mine]] = per_row[mine]
             parts.append(out)
         return parts[0], parts[1]
@@ -160,7 +194,7 @@ def pool(given: Windows, seed: int) -> Pooled:
     rows, origin, groups = rows[order], origin[order], groups[order]
     groups, names = _by_first_appearance(groups)
     is_current = names >= n_reference
-    groups, is_current = _blocks(groups, is_current, rng)
+    groups, is_current = merged_blocks(groups, is_current, rng)
     return Pooled(rows, groups, is_current, origin, seed)
 
 
@@ -177,7 +211,7 @@ def _by_first_appearance(groups: Ints) -> tuple[Ints, Ints]:
     return rank[inverse], names[by_first]
 
 
-def _blocks(groups: Ints, is_current: Bools, rng: np.random.Generator) -> tuple[Ints, Bools]:
+def merged_blocks(groups: Ints, is_current: Bools, rng: np.random.Generator) -> tuple[Ints, Bools]:
     """Merge groups within each window into blocks of equally many, when there are very many."""
     smaller = min(int(is_current.sum()), int((~is_current).sum()))
     size = smaller // BLOCKS

@@ -48,6 +48,9 @@ class DriftResult:
     ``p_value`` is that of all families joined. ``effect`` is in shares of the traffic (0.02: about
     2 % of the messages). No smaller p-value than ``p_floor`` was attainable. With too little data the
     verdict is ``insufficient``, the numbers are NaN and ``needed`` says what would be enough.
+    ``effect_interval`` is a 95 % bootstrap interval of the effect over groups; what stood out was chosen
+    before, so that a small effect tends to be shown too large. ``matched_within`` is set for behaviour only. ``method``
+    says where the p-value comes from.
     """
 
     statistic: str
@@ -65,6 +68,9 @@ class DriftResult:
     n_groups_reference: int = 0
     n_groups_current: int = 0
     needed: str = ""
+    effect_interval: tuple[float, float] = (float("nan"), float("nan"))
+    matched_within: float | None = None
+    method: str = "session permutation"
 
 
 def insufficient(needed: str, *, rows: tuple[int, int], groups: tuple[int, int], p_floor: float = 1.0) -> DriftResult:

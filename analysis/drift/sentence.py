@@ -26,12 +26,13 @@ _CHANGES = {
 
 @dataclass(frozen=True)
 class Change:
-    """A recorded change of an artifact: when, of which kind, its name and what it became."""
+    """A recorded change of an artifact: when, of which kind, its name, what it became, whose it is if one's alone."""
 
     at: datetime
     kind: str
     name: str
     after: str = ""
+    service: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Scene:
         ``prompt``, ``context``, ``response`` or ``behaviour``.
     current_start, current_end
         The current window, in the time zone to be printed.
-    change
-        The nearest change before the window, or ``None``.
+    changes
+        The changes of this service from shortly before the onset on, the nearest first.
     looked_back
         How far back changes were looked for; ``None``: they were not.
     topic_labels
@@ -54,16 +55,24 @@ class Scene:
         What the groups are called.
     service
         Whose traffic this is; empty where there is only one.
+    onset, onset_low, onset_high
+        Since when, with its interval, in the same time zone; ``None`` where no moment stands out.
+    other_fields
+        Verdict on the other fields of the same service and window.
     """
 
     subject: str
     current_start: datetime
     current_end: datetime
-    change: Change | None = None
+    changes: tuple[Change, ...] = ()
     looked_back: timedelta | None = None
     topic_labels: Mapping[int, str] = field(default_factory=dict)
     unit: str = "sessions"
     service: str = ""
+    onset: datetime | None = None
+    onset_low: datetime | None = None
+    onset_high: datetime | None = None
+    other_fields: Mapping[str, str] = field(default_factory=dict)
 
 
 def verdict_sentence(result: DriftResult, scene: Scene) -> str:
@@ -81,7 +90,7 @@ def verdict_sentence(result: DriftResult, scene: Scene) -> str:
     if result.verdict == "stable":
         return _stable(result, scene, subject)
     clauses = [f"Since {_when(scene)}, {_what(result, scene, subject)}", _manner(result, scene)]
-    clauses.append(_cause(scene))
+    clauses += [_elsewhere(scene), _cause(scene)]
     told = "; ".join(clause for clause in clauses if clause)
     return f"{told} ({p_text(result)}; effect {_percent(result.effect)}; {_sizes(result, scene)})."
 
@@ -147,16 +156,36 @@ def _others(contributions: tuple[Contribution, ...], scene: Scene) -> str:
     return f"also {', '.join(named)}" if named else ""
 
 
+def _elsewhere(scene: Scene) -> str:
+    """Return which other fields of the same traffic moved too, and which did not."""
+    names = [(_FIELDS[name], verdict) for name, verdict in scene.other_fields.items() if name in _FIELDS]
+    moved = [name for name, verdict in names if verdict == "drifted"]
+    still = [name for name, verdict in names if verdict == "stable"]
+    told = [f"{_listed(moved)} changed too"] if moved else []
+    told += [f"{_listed(still)} did not change"] if still else []
+    return ", ".join(told)
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def _cause(scene: Scene) -> str:
-    if scene.change is None:
+    began = scene.onset or scene.current_start
+    if not scene.changes:
         back = scene.looked_back
         return "" if back is None else f"no recorded change in the {_duration(back)} before"
-    change = scene.change
+    return " and ".join(_change_text(change, began, known=scene.onset is not None) for change in scene.changes[:2])
+
+
+def _change_text(change: Change, began: datetime, *, known: bool) -> str:
     template = _CHANGES.get(change.kind, "{name} changed")
     told = " ".join(template.format(name=change.name, after=change.after).split())
-    gap = scene.current_start - change.at
+    gap = began - change.at
+    if abs(gap) < timedelta(minutes=1):
+        return f"{told} at the same time"
     if gap < timedelta(0):
-        return f"{told} {_duration(-gap)} after the window began"
+        return f"{told} {_duration(-gap)} {'later' if known else 'after the window began'}"
     return f"{told} {_duration(gap)} before"
 
 
@@ -176,7 +205,14 @@ def _percent(share: float) -> str:
 
 def _when(scene: Scene) -> str:
     recent = scene.current_end - scene.current_start < timedelta(days=6)
-    return scene.current_start.strftime("%a %H:%M" if recent else "%d %b %H:%M")
+    form = "%a %H:%M" if recent else "%d %b %H:%M"
+    if scene.onset is None:
+        return scene.current_start.strftime(form)
+    low, high = scene.onset_low or scene.onset, scene.onset_high or scene.onset
+    if high - low < timedelta(minutes=30):
+        return scene.onset.strftime(form)
+    until = high.strftime("%H:%M" if low.date() == high.date() else form)
+    return f"{scene.onset.strftime(form)} (between {low.strftime(form)} and {until})"
 
 
 def _duration(gap: timedelta) -> str:

@@ -123,35 +123,49 @@ def test_values_of_a_batch_are_those_of_single_labellings(statistic):
     assert np.allclose(bound.values(batch), single, rtol=1e-3, atol=1e-5)
 
 
-def false_alarms(statistic: Statistic, nulls: int, *, length: int) -> int:
-    """Count p-values of at most .05 where both windows hold sessions of the same traffic."""
-    found = 0
+def null_p_values(nulls: int, length: int, n: int, permutations: int) -> dict[str, np.ndarray]:
+    """Return p-values of every statistic where both windows hold sessions of the same traffic."""
+    found: dict[str, list[float]] = {statistic.name: [] for statistic in STATISTICS}
     for i in range(nulls):
         rng = np.random.default_rng([11, length, i])
-        rows = topics(rng, 2 * 120 // length)
-        rows = np.repeat(rows, length, axis=0) + 0.01 * rng.standard_normal((240, 24)).astype(np.float32)
-        sessions = np.repeat(np.arange(120 // length), length)
-        found += (
-            p_value(statistic, rows[:120], rows[120:], reference_groups=sessions, current_groups=sessions, rng=i)
-            <= 0.05
+        rows = np.repeat(topics(rng, 2 * n // length), length, axis=0)
+        rows = rows + 0.01 * rng.standard_normal(rows.shape).astype(np.float32)
+        sessions = np.repeat(np.arange(n // length), length)
+        parts = measure(
+            rows[:n],
+            rows[n:],
+            STATISTICS,
+            reference_groups=sessions,
+            current_groups=sessions,
+            permutations=permutations,
+            rng=i,
         )
-    return found
+        for name, part in parts.items():
+            found[name].append(part.p_value)
+    return {name: np.array(values) for name, values in found.items()}
+
+
+@pytest.fixture(scope="module", params=[1, 4], ids=["independent", "sessions"])
+def quick_nulls(request):
+    return null_p_values(200, request.param, 80, 59)
 
 
 @by_name
-@pytest.mark.parametrize("length", [1, 4], ids=["independent", "sessions"])
-def test_false_alarms_are_as_rare_as_promised(statistic, length):
-    nulls = 40
-    assert false_alarms(statistic, nulls, length=length) <= binom.ppf(0.9995, nulls, 0.05)
+def test_false_alarms_are_as_rare_as_promised(statistic, quick_nulls):
+    found = int((quick_nulls[statistic.name] <= 0.05).sum())
+    assert found <= binom.ppf(0.9995, 200, 0.05)
+
+
+@pytest.fixture(scope="module", params=[1, 4], ids=["independent", "sessions"])
+def many_nulls(request):
+    return null_p_values(400, request.param, 120, 99)
 
 
 @pytest.mark.slow
 @by_name
-@pytest.mark.parametrize("length", [1, 4], ids=["independent", "sessions"])
-def test_false_alarms_are_as_rare_as_promised_over_many_nulls(statistic, length):
-    nulls = 400
-    low, high = binom.ppf([0.0005, 0.9995], nulls, 0.05)
-    found = false_alarms(statistic, nulls, length=length)
+def test_false_alarms_are_as_rare_as_promised_over_many_nulls(statistic, many_nulls):
+    low, high = binom.ppf([0.0005, 0.9995], 400, 0.05)
+    found = int((many_nulls[statistic.name] <= 0.05).sum())
     assert found <= high
     # Counts are discrete, so that some tests may only be too careful; none may be silent.
     assert found >= low / 4

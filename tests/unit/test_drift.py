@@ -10,7 +10,7 @@ from analysis.drift import compare, compare_behaviour, compare_to_past
 from analysis.drift.comparison import permuted
 from analysis.drift.explain import mean_cosine
 from analysis.drift.past import leave_one_out_z
-from analysis.drift.permutation import FreeDraw, StratifiedDraw, joint_p_value
+from analysis.drift.permutation import FreeDraw, joint_p_value
 
 D = 32
 CENTRES = np.random.default_rng(77).standard_normal((12, D)).astype(np.float32)
@@ -44,7 +44,8 @@ def test_a_new_topic_is_found_named_and_illustrated():
     assert set(lead.exemplars) <= set(range(475, 500))
     assert set(result.exemplars[:15]) <= set(range(475, 500))
     assert not result.style
-    assert set(result.parts) == {"mmd", "cell_excess", "novelty"}
+    assert set(result.parts) == {"mmd", "cell_excess", "neighbourhood_excess", "novelty"}
+    assert 0.0 < result.effect_interval[0] <= result.effect <= result.effect_interval[1]
     assert result.statistic in result.parts
     assert result.effect == result.parts[result.statistic].effect
     assert 0.02 < result.parts["cell_excess"].effect < 0.08
@@ -142,8 +143,8 @@ class Fixed:
         n = len(draw.labels())
         return np.array([self.observed]) if n == 1 else self.rng.standard_normal(n)
 
-    def effect(self, draw):
-        return 1.0
+    def effect(self, before, after):
+        return np.ones(len(after))
 
 
 @pytest.mark.parametrize(
@@ -204,17 +205,6 @@ def test_labellings_keep_the_number_of_current_groups():
     assert (draw.labels(eligible).sum(axis=1) == 12).all()
     assert draw.labels(eligible)[:, 20].max() == 0.0
     assert (FreeDraw.observed(is_current).labels()[0] == is_current).all()
-
-
-def test_stratified_labellings_keep_the_number_within_each_stratum():
-    rng = np.random.default_rng(11)
-    strata = rng.integers(0, 4, 40)
-    is_current = rng.random(40) < 0.4
-    labels = StratifiedDraw.random(50, is_current, strata, rng).labels()
-    for stratum in range(4):
-        mine = strata == stratum
-        assert (labels[:, mine].sum(axis=1) == is_current[mine].sum()).all()
-    assert len(np.unique(labels, axis=0)) > 40
 
 
 def test_the_joint_p_value_is_uniform_under_exchangeability():
@@ -322,7 +312,7 @@ def test_refusals_of_fifteen_percent_are_found():
     rng = np.random.default_rng(17)
     result = behaviour(calls(rng, 400), calls(rng, 400, refused=0.17))
     assert result.verdict == "drifted"
-    assert set(result.parts) == {"mmd", "cell_excess"}
+    assert set(result.parts) == {"mmd", "cell_excess", "axes"}
     assert result.parts["cell_excess"].effect == pytest.approx(0.15, abs=0.07)
     assert result.contributions[0].share_current > result.contributions[0].share_reference
 
@@ -353,6 +343,29 @@ def test_a_mere_change_of_questions_is_no_change_of_behaviour(length):
         before, after = (calls(rng, 400, popular=mix, length=length) for mix in mixes)
         found += behaviour(before, after, i).verdict == "drifted"
     assert found <= binom.ppf(0.9995, nulls, 0.05)
+
+
+def test_one_model_a_session_whose_share_grows_is_found():
+    def window(rng, share):
+        prompts, responses, sessions = calls(rng, 480, length=4, refused=0.0)
+        other = (rng.random(120) < share)[sessions]
+        responses[other, 1] += 0.25
+        return prompts, responses, sessions
+
+    rng = np.random.default_rng(24)
+    result = behaviour(window(rng, 0.2), window(rng, 0.7))
+    assert result.verdict == "drifted"
+    assert result.statistic in {"mmd", "axes", "cell_excess"}
+    assert behaviour(window(rng, 0.2), window(rng, 0.2)).verdict == "stable"
+
+
+def test_questions_that_differ_between_windows_within_the_radius_are_not_compared():
+    rng = np.random.default_rng(25)
+    before, after = calls(rng, 400), calls(rng, 400)
+    shifted = after[0].copy()
+    shifted[:, 0] += 0.12
+    assert behaviour(before, after).matched_within == 0.9
+    assert behaviour(before, (shifted, after[1], after[2])).verdict == "insufficient"
 
 
 def test_no_common_question_is_not_enough():

@@ -104,7 +104,7 @@ SCENE = Scene(
     "prompt",
     START,
     START + timedelta(hours=10),
-    change=Change(START - timedelta(minutes=20), "prompt", "support", "v14"),
+    changes=(Change(START - timedelta(minutes=20), "prompt", "support", "v14"),),
     topic_labels={7: "frozen cards abroad"},
 )
 
@@ -118,9 +118,9 @@ def test_a_drift_is_told_with_sizes_p_and_the_nearest_change():
 
 
 def test_no_recorded_change_is_said_too():
-    told = verdict_sentence(DRIFTED, replace(SCENE, change=None, looked_back=timedelta(hours=6)))
+    told = verdict_sentence(DRIFTED, replace(SCENE, changes=(), looked_back=timedelta(hours=6)))
     assert "no recorded change in the 6 h before" in told
-    assert "recorded" not in verdict_sentence(DRIFTED, replace(SCENE, change=None))
+    assert "recorded" not in verdict_sentence(DRIFTED, replace(SCENE, changes=()))
 
 
 def test_style_is_told_as_style():

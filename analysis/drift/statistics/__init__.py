@@ -9,12 +9,26 @@ from __future__ import annotations
 from analysis.drift.statistics.base import Bound, Statistic
 from analysis.drift.statistics.cell_excess import CellExcess
 from analysis.drift.statistics.centroid_cosine import CentroidCosine
+from analysis.drift.statistics.classifier import Classifier
 from analysis.drift.statistics.energy import Energy
+from analysis.drift.statistics.frechet import Frechet
 from analysis.drift.statistics.jensen_shannon import JensenShannon
 from analysis.drift.statistics.mmd import Mmd
+from analysis.drift.statistics.neighbourhood import NeighbourhoodExcess
 from analysis.drift.statistics.novelty import Novelty
+from analysis.drift.statistics.population_stability import PopulationStability
+from analysis.drift.statistics.sliced_wasserstein import SlicedWasserstein
 
-VERDICT_FAMILIES: tuple[Statistic, ...] = (Mmd(), CellExcess(), Novelty())
-STATISTICS: tuple[Statistic, ...] = (*VERDICT_FAMILIES, CentroidCosine(), Energy(), JensenShannon())
+VERDICT_FAMILIES: tuple[Statistic, ...] = (Mmd(), CellExcess(), NeighbourhoodExcess(), Novelty())
+STATISTICS: tuple[Statistic, ...] = (
+    *VERDICT_FAMILIES,
+    CentroidCosine(),
+    Energy(),
+    SlicedWasserstein(),
+    Frechet(),
+    Classifier(),
+    JensenShannon(),
+    PopulationStability(),
+)
 
 __all__ = ["STATISTICS", "VERDICT_FAMILIES", "Bound", "Statistic"]

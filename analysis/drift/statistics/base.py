@@ -15,8 +15,13 @@ class Bound(Protocol):
     def values(self, draw: Draw) -> Floats:
         """Return the statistic under each labelling of the draw, (b,)."""
 
-    def effect(self, draw: Draw) -> float:
-        """Return the size of the change under the first labelling, as a share of the traffic."""
+    def effect(self, before: Floats, after: Floats) -> Floats:
+        """Return the size of the change as a share of the traffic, (b,).
+
+        ``before`` and ``after`` (b, g) say how often each group counts in either window: once or not at all
+        as observed (row 0), several times when groups are drawn again. What was chosen because it stood out
+        (a cell, a radius) is chosen by row 0 for all rows.
+        """
 
 
 class Statistic(Protocol):

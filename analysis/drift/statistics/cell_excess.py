@@ -44,8 +44,8 @@ class BoundCellExcess:
         """Return the largest standardised change under each labelling, (b,)."""
         return np.asarray(np.abs(self.excess.values(draw)).max(axis=1))
 
-    def effect(self, draw: Draw) -> float:
-        """Return the change of share of the cell that changed most."""
-        strongest = int(np.abs(self.excess.values(draw)[0]).argmax())
-        before, after = self.excess.shares(draw)
-        return abs(float(after[strongest] - before[strongest]))
+    def effect(self, before: Floats, after: Floats) -> Floats:
+        """Return the change of share of the cell that changed most, (b,)."""
+        strongest = int(np.abs(self.excess.standardised(after[0])).argmax())
+        change = self.excess.rise(before, after, strongest)
+        return np.asarray(np.maximum(0.0, change * np.sign(change[0])))

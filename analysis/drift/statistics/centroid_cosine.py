@@ -40,12 +40,15 @@ class BoundCentroidCosine:
 
     def values(self, draw: Draw) -> Floats:
         """Return the cosine distance of the means under each labelling, (b,)."""
-        first = (draw.labels() @ self.sums).astype(np.float64)
-        second = self.sums.sum(axis=0) - first
+        labels = draw.labels()
+        return self._distance(1.0 - labels, labels)
+
+    def effect(self, before: Floats, after: Floats) -> Floats:
+        """Return the cosine distance itself, which has no reading as a share beyond [0, 1]."""
+        return np.minimum(1.0, self._distance(before, after))
+
+    def _distance(self, before: Floats, after: Floats) -> Floats:
+        first, second = (after @ self.sums).astype(np.float64), (before @ self.sums).astype(np.float64)
         norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
         cosine = np.einsum("ij,ij->i", first, second) / np.maximum(norms, 1e-12)
         return np.asarray(1.0 - np.clip(cosine, -1.0, 1.0))
-
-    def effect(self, draw: Draw) -> float:
-        """Return the cosine distance itself, which has no reading as a share beyond [0, 1]."""
-        return min(1.0, float(self.values(draw)[0]))

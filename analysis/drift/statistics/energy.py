@@ -58,17 +58,20 @@ class BoundEnergy:
     def values(self, draw: Draw) -> Floats:
         """Return the energy distance under each labelling, (b,)."""
         labels = draw.labels()
-        wide = labels.astype(np.float64)
-        to_current = (labels @ self.between).astype(np.float64)
-        total = self.between.sum(axis=1, dtype=np.float64)
-        n1, r1 = wide @ self.sizes, wide @ self.sizes**2
-        n0, r0 = self.sizes.sum() - n1, (self.sizes**2).sum() - r1
-        within1 = np.einsum("ij,ij->i", to_current, wide)
-        across = wide @ total - within1
-        within0 = total.sum() - within1 - 2.0 * across
-        means = within1 / np.maximum(n1**2 - r1, 1.0) + within0 / np.maximum(n0**2 - r0, 1.0)
-        return np.asarray(2.0 * across / np.maximum(n1 * n0, 1.0) - means)
+        return self._distance(1.0 - labels, labels)
 
-    def effect(self, draw: Draw) -> float:
-        """Return the root of the distance over twice the mean distance: about the share that moved."""
-        return float(np.sqrt(max(0.0, float(self.values(draw)[0])) / max(1e-12, 2.0 * self.mean)))
+    def effect(self, before: Floats, after: Floats) -> Floats:
+        """Return the root of the distance over twice the mean distance: about the share that moved, (b,)."""
+        return np.sqrt(np.maximum(0.0, self._distance(before, after)) / max(1e-12, 2.0 * self.mean))
+
+    def _distance(self, before: Floats, after: Floats) -> Floats:
+        to_current = (after @ self.between).astype(np.float64)
+        n1, n0 = after.astype(np.float64) @ self.sizes, before.astype(np.float64) @ self.sizes
+        across = np.einsum("ij,ij->i", to_current, before) / np.maximum(n1 * n0, 1.0)
+        within1 = np.einsum("ij,ij->i", to_current, after) / self._pairs(after, n1)
+        within0 = np.einsum("ij,ij->i", (before @ self.between).astype(np.float64), before) / self._pairs(before, n0)
+        return np.asarray(2.0 * across - within1 - within0)
+
+    def _pairs(self, weights: Floats, n: Floats) -> Floats:
+        """Return the number of pairs of rows of different groups, (b,)."""
+        return np.maximum(n**2 - weights.astype(np.float64) ** 2 @ self.sizes**2, 1.0)

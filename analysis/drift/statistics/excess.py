@@ -45,12 +45,12 @@ class Excess:
         scaled = np.divide(raw, self.deviation, out=np.zeros(raw.shape), where=self.deviation > 1e-9)
         return np.asarray(scaled, dtype=np.float64)
 
-    def shares(self, draw: Draw) -> tuple[Floats, Floats]:
-        """Return the share of every count in reference and current rows, first labelling, (k,) each."""
-        label = draw.labels(self.eligible)[0].astype(np.float64)
-        other = 1.0 - label if self.eligible is None else self.eligible - label
-        return _share(other, self.counts, self.sizes), _share(label, self.counts, self.sizes)
+    def rise(self, before: Floats, after: Floats, chosen: int) -> Floats:
+        """Return by how much the share of one count rose between weights (b, g) of both windows, (b,)."""
+        shares = [(w @ self.counts[:, chosen]) / np.maximum(w @ self.sizes, 1.0) for w in (before, after)]
+        return np.asarray(shares[1] - shares[0])
 
-
-def _share(label: Floats, counts: Floats, sizes: Floats) -> Floats:
-    return np.asarray((label @ counts) / max(1.0, float(label @ sizes)))
+    def standardised(self, after: Floats) -> Floats:
+        """Return the standardised excess of each count when the groups (g,) weigh so in the current window."""
+        raw = after.astype(np.float32) @ self.residuals
+        return np.divide(raw, self.deviation, out=np.zeros(raw.shape), where=self.deviation > 1e-9)

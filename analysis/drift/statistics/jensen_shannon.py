@@ -39,17 +39,23 @@ class BoundJensenShannon:
 
     def values(self, draw: Draw) -> Floats:
         """Return the divergence under each labelling, (b,)."""
-        return np.asarray(divergence_terms(*self._shares(draw)).sum(axis=1))
+        return np.asarray(divergence_terms(*window_shares(draw, self.counts)).sum(axis=1))
 
-    def effect(self, draw: Draw) -> float:
-        """Return the total variation of the shares: the share of the traffic that changed cells."""
-        before, after = self._shares(draw)
-        return 0.5 * float(np.abs(after[0] - before[0]).sum())
+    def effect(self, before: Floats, after: Floats) -> Floats:
+        """Return the total variation of the shares: the share of the traffic that changed cells, (b,)."""
+        return total_variation(before @ self.counts, after @ self.counts)
 
-    def _shares(self, draw: Draw) -> tuple[Floats, Floats]:
-        after = draw.labels().astype(np.float64) @ self.counts
-        before = self.counts.sum(axis=0) - after
-        return _normalised(before), _normalised(after)
+
+def window_shares(draw: Draw, counts: Floats, smoothing: float = 0.0) -> tuple[Floats, Floats]:
+    """Return the cell shares (b, k) of reference and current under each labelling of counts (g, k)."""
+    after = draw.labels().astype(np.float64) @ counts
+    before = counts.sum(axis=0) - after
+    return _normalised(before + smoothing), _normalised(after + smoothing)
+
+
+def total_variation(before: Floats, after: Floats) -> Floats:
+    """Return half the sum of the absolute differences of the shares of counts (b, k), (b,)."""
+    return np.asarray(0.5 * np.abs(_normalised(after) - _normalised(before)).sum(axis=1))
 
 
 def divergence_terms(before: Floats, after: Floats) -> Floats:

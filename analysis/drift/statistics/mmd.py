@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -51,20 +52,37 @@ class BoundMmd:
 
     def values(self, draw: Draw) -> Floats:
         """Return the unbiased squared distance under each labelling, (b,)."""
-        labels = draw.labels()
-        first = labels @ self.sums
-        second = self.sums.sum(axis=0) - first
-        own = np.column_stack([self.sizes, self.sizes**2, np.einsum("ij,ij->i", self.sums, self.sums)])
-        n1, r1, q1 = (labels.astype(np.float64) @ own).T
-        n0, r0, q0 = own.sum(axis=0)[:, None] - np.stack([n1, r1, q1])
-        within1 = (_squared(first) - q1) / np.maximum(n1**2 - r1, 1.0)
-        within0 = (_squared(second) - q0) / np.maximum(n0**2 - r0, 1.0)
-        across = np.einsum("ij,ij->i", first, second) / np.maximum(n1 * n0, 1.0)
-        return np.asarray(within1 + within0 - 2.0 * across, dtype=np.float64)
+        current = self._window(draw.labels())
+        everything = self._window(np.ones((1, len(self.sizes)), dtype=np.float32))
+        rest = tuple(whole - part for whole, part in zip(everything, current, strict=True))
+        return _squared_distance((rest[0], rest[1], rest[2], rest[3]), current)
 
-    def effect(self, draw: Draw) -> float:
-        """Return the distance in spreads of one message: about the share of the traffic that moved."""
-        return float(np.sqrt(max(0.0, float(self.values(draw)[0])) / self.spread))
+    def effect(self, before: Floats, after: Floats) -> Floats:
+        """Return the distance in spreads of one message: about the share of the traffic that moved, (b,)."""
+        distance = _squared_distance(self._window(before), self._window(after))
+        return np.asarray(np.sqrt(np.maximum(0.0, distance) / self.spread))
+
+    def _window(self, weights: Floats) -> _Window:
+        """Return the sums of a window in which each group counts so often (b, g)."""
+        total = weights.astype(np.float32, copy=False) @ self.sums
+        squared = weights.astype(np.float64) ** 2
+        own = squared @ np.column_stack([self.sizes**2, np.einsum("ij,ij->i", self.sums, self.sums)])
+        return total, weights @ self.sizes, own[:, 0], own[:, 1]
+
+
+# Feature sums (b, 2 m), rows (b,), and the pairs within groups: their number (b,) and their products (b,).
+_Window: TypeAlias = tuple[Floats, Floats, Floats, Floats]
+
+
+def _squared_distance(before: _Window, after: _Window) -> Floats:
+    across = np.einsum("ij,ij->i", before[0], after[0]) / np.maximum(before[1] * after[1], 1.0)
+    return np.asarray(_within(before) + _within(after) - 2.0 * across, dtype=np.float64)
+
+
+def _within(window: _Window) -> Floats:
+    """Return the mean product of the features of two rows of different groups, (b,)."""
+    total, n, own_pairs, own = window
+    return np.asarray((np.einsum("ij,ij->i", total, total) - own) / np.maximum(n**2 - own_pairs, 1.0))
 
 
 def fourier_features(rows: Floats, rng: np.random.Generator) -> Floats:
@@ -76,7 +94,3 @@ def fourier_features(rows: Floats, rng: np.random.Generator) -> Floats:
     frequency = rng.standard_normal((rows.shape[1], FREQUENCIES)).astype(rows.dtype) / np.float32(width)
     phase = rows @ frequency
     return np.concatenate([np.cos(phase), np.sin(phase)], axis=1) / np.float32(np.sqrt(FREQUENCIES))
-
-
-def _squared(rows: Floats) -> Floats:
-    return np.asarray(np.einsum("ij,ij->i", rows, rows))

@@ -13,7 +13,7 @@ from analysis.drift.statistics.excess import Excess
 
 SLICE = 0.4
 SLICE_ROWS = 1_000
-INSIDE = (0.90, 0.98)
+INSIDE = (0.95, 0.98)
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Novelty:
     .. math:: T = \max_r \frac{\sum_{g \in \mathrm{current}} (b_{gr} - p_r n_g)}{\mathrm{sd}_r}, \quad
               b_{gr} = \#\{i \in g : \min_{s \in \mathrm{slice}} \|x_i - x_s\| > r\}
 
-    A random slice of the reference's groups learns the radius: the 90 % and 98 % quantiles of the
+    A random slice of the reference's groups learns the radius: the 95 % and 98 % quantiles of the
     distance from a slice row to its nearest neighbour in another group of the slice. The statistic is
     the larger standardised excess of rows beyond either radius, over the groups *outside* the slice
     only: those are exchangeable given the slice. Source: split conformal novelty detection, Laxhammar
@@ -59,11 +59,10 @@ class BoundNovelty:
         """Return the larger standardised excess under each labelling, (b,)."""
         return np.asarray(self.excess.values(draw).max(axis=1))
 
-    def effect(self, draw: Draw) -> float:
-        """Return by how much the share of novel rows rose, at the radius that shows it best."""
-        strongest = int(self.excess.values(draw)[0].argmax())
-        before, after = self.excess.shares(draw)
-        return max(0.0, float(after[strongest] - before[strongest]))
+    def effect(self, before: Floats, after: Floats) -> Floats:
+        """Return by how much the share of novel rows rose, at the radius that shows it best, (b,)."""
+        strongest = int(self.excess.standardised(after[0]).argmax())
+        return np.maximum(0.0, self.excess.rise(before, after, strongest))
 
 
 def choose_slice(pooled: Pooled) -> Bools:
