@@ -5,6 +5,7 @@ Columns are read where a first look at the ids found rows (``rowid IN``): the ot
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ from undertow.store.base import Store
 MOST_RECALLED = 2000
 """Of a trace with more records than this, only those nearest in time to the new ones are read back."""
 
-# A response id that so many records share (a fake model, a constant) identifies nothing.
+# A response id that more records share (a fake model, a constant) identifies only calls that run at the same time.
 _MOST_SHARING_AN_ID = 64
 _JOIN_WINDOW_US = 3_600 * 1_000_000
 # A judgement that names a response id may come long after the answer, and old traffic may be replayed.
@@ -49,11 +50,25 @@ _OF_TRACES = """
     FROM parts QUALIFY nearer < $most ORDER BY trace_id, distance, holder
 """
 _OF_RESPONSES = f"""
-    SELECT coalesce(packed_in, record_id) AS holder FROM records
+    SELECT response_id, coalesce(packed_in, record_id) AS holder FROM records
     WHERE rowid IN (SELECT rowid FROM records WHERE response_id IN {_IDS})
       AND (trace_id IS NULL OR kind = 'feedback' OR time BETWEEN make_timestamp($low) AND make_timestamp($high))
-    QUALIFY count(*) OVER (PARTITION BY response_id) <= {_MOST_SHARING_AN_ID}
+    QUALIFY row_number() OVER (PARTITION BY response_id) <= {_MOST_SHARING_AN_ID + 1}
 """
+_AT_ONCE = f"""
+    WITH touched AS (
+        SELECT unnest(from_json($touched, $shape), recursive := true)
+    ), calls AS (
+        SELECT interaction_id FROM interactions JOIN touched ON response_id = id
+        WHERE start_time BETWEEN make_timestamp($first) AND make_timestamp($last)
+          AND epoch_us(start_time) <= high AND epoch_us(end_time) >= low
+        QUALIFY row_number() OVER (PARTITION BY id, low, high ORDER BY start_time, interaction_id)
+            <= {_MOST_SHARING_AN_ID}
+    )
+    SELECT DISTINCT coalesce(packed_in, record_id) AS holder FROM records
+    WHERE rowid IN (SELECT rowid FROM records WHERE record_id IN (SELECT interaction_id FROM calls))
+"""
+_SHAPE = '[{"id": "VARCHAR", "low": "BIGINT", "high": "BIGINT"}]'
 _HOLDERS = f"""
     SELECT body, packed FROM records WHERE rowid IN (SELECT rowid FROM records WHERE record_id IN {_IDS})
 """
@@ -123,12 +138,14 @@ class Recall:
         seen = {record["record_id"] for record in new}
         traces: set[str] = set()
         responses: set[str] = set()
+        crowded: set[str] = set()
         frontier: Sequence[Record] = new
         for _ in range(_ROUNDS):
             more_traces = {trace for record in frontier if (trace := record.get("trace_id"))} - traces
             more_responses = self._response_ids(frontier) - responses
             holders = self._of_traces(more_traces, frontier, recalled)
-            holders += self._of_responses(more_responses, frontier)
+            holders += self._of_responses(more_responses, frontier, crowded)
+            holders += self._at_once(crowded, frontier)
             traces |= more_traces
             responses |= more_responses
             found = self._records(holders)
@@ -153,15 +170,35 @@ class Recall:
         holders: list[str] = found["holder"].to_pylist()
         return holders
 
-    def _of_responses(self, ids: set[str], around: Sequence[Record]) -> list[str]:
+    def _of_responses(self, ids: set[str], around: Sequence[Record], crowded: set[str]) -> list[str]:
+        """Return what shares these ids; an id that too many share is added to the crowded ones instead."""
         times = [microseconds(record) for record in around]
         if not ids or not times:
             return []
         judging = any(record.get("trace_id") is None or record["kind"] == "feedback" for record in around)
         reach = _JUDGEMENT_WINDOW_US if judging else _JOIN_WINDOW_US
-        return self._column(
-            _OF_RESPONSES, ids=_json(sorted(ids)), low=min(times) - reach, high=max(times) + _JOIN_WINDOW_US
-        )
+        low, high = min(times) - reach, max(times) + _JOIN_WINDOW_US
+        found = self._store.query(_OF_RESPONSES, {"ids": _json(sorted(ids)), "low": low, "high": high})
+        shared: list[str] = found["response_id"].to_pylist()
+        crowded |= {name for name, number in Counter(shared).items() if number > _MOST_SHARING_AN_ID}
+        pairs = zip(shared, found["holder"].to_pylist(), strict=True)
+        return [holder for name, holder in pairs if name not in crowded]
+
+    def _at_once(self, crowded: set[str], around: Sequence[Record]) -> list[str]:
+        """Return the calls with a crowded response id that ran while one of these records did."""
+        if not crowded:
+            return []
+        touched = [
+            (name, microseconds(record), max(record["end_ns"], record["start_ns"]) // 1000)
+            for record in around
+            for name in self._response_ids([record]) & crowded
+        ]
+        if not touched:
+            return []
+        first = min(low for _, low, _ in touched) - _JOIN_WINDOW_US
+        last = max(high for *_, high in touched)
+        named = _json([{"id": name, "low": low, "high": high} for name, low, high in touched])
+        return self._column(_AT_ONCE, touched=named, shape=_SHAPE, first=first, last=last)
 
     def _add_ancestors(self, recalled: Recalled, new: Sequence[Record], seen: set[str]) -> None:
         """Add the missing ancestors in very large traces: what a long task states once holds for all of it."""

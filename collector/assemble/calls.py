@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -14,9 +14,10 @@ from collector.records import Facts, Message, Record
 from undertow import semconv as names
 
 _LOG_SLACK_NS = 10**9
+_CLOCK_NS = 2 * 10**6
 _ORPHAN_WINDOW_NS = 3_600 * 10**9
-# A response id that so many calls share (a fake model, a constant) identifies nothing.
-_MOST_SHARING_AN_ID = 64
+# Where more calls with one response id run at once (a fake model, a constant), only the next ones are looked at.
+_MOST_AT_ONCE = 64
 # Of the calls that began before a log record was written, only the latest are looked at.
 _MOST_CALLS = 256
 _NOT_FILLED = frozenset({"fragment", "judgements", "response_id"})
@@ -183,13 +184,17 @@ def _mark_twins(calls: list[Call]) -> None:
     """Group the spans that tell of one call, keep the one with the content, point the others at it.
 
     Parent and child are one call unless both name different responses. Spans of two instrumentations that run
-    at the same time with one response id are one call, even in two traces.
+    at the same time with one response id are one call, even in two traces. No instrumentation tells of one call
+    in two traces, so that a model which gives all its answers one id makes no two calls one.
     """
     nested = _nearest_below(calls)
     groups = {call.id: [call] for call in calls}
     pairs = [(call, other) for call, below in nested for other in below if _same_call(call, other, len(below))]
-    for one, other in [*pairs, *_simultaneous(calls)]:
+    for one, other in [*pairs, *_told_afterwards(calls)]:
         _unite(groups, one, other)
+    for one, other in sorted(_simultaneous(calls), key=_unlikeness):
+        if _scopes(groups[one.id]).isdisjoint(_scopes(groups[other.id])):
+            _unite(groups, one, other)
     kept = _keep_best(groups)
     for call, below in nested:
         # A parent of several calls that names no response of its own repeats what they did.
@@ -201,7 +206,7 @@ def _keep_best(groups: dict[str, list[Call]]) -> dict[str, Call]:
     """Return for each call the one of its group that tells most; the others become its duplicates."""
     kept = {}
     for group in {id(group): group for group in groups.values()}.values():
-        best = max(group, key=lambda call: (_worth(call), call.tree.depth(call.span_id), call.order))
+        best = max(group, key=lambda call: (_took_time(call), _worth(call), call.tree.depth(call.span_id), call.order))
         for call in sorted(group, key=lambda call: call.order):
             kept[call.id] = best
             if call is not best:
@@ -247,26 +252,80 @@ def _same_call(one: Call, other: Call, children: int) -> bool:
     return all(one.facts.get(key) is not None and one.facts.get(key) == other.facts.get(key) for key in usage)
 
 
-def _simultaneous(calls: list[Call]) -> list[tuple[Call, Call]]:
+def _told_afterwards(calls: list[Call]) -> Iterator[tuple[Call, Call]]:
+    """Yield the moments at which an instrumentation tells of a streamed answer, each with the call that gave it.
+
+    Logfire writes down what was streamed once it has ended, as a span without length or response id. It is the
+    answer of the last call in the same trace that had ended by then and spent the same.
+    """
+    ended: dict[tuple[str, Any, Any], list[Call]] = defaultdict(list)
+    for call in calls:
+        if _took_time(call) and call.facts.get("streaming") is True and not call.has_output:
+            ended[_spent(call)].append(call)
+    for moment in calls:
+        if not _took_time(moment) and "response_id" not in moment.facts and "output_tokens" in moment.facts:
+            found = [call for call in ended[_spent(moment)] if _had_ended(call, moment)]
+            if found:
+                last = max(found, key=lambda call: (call.record["end_ns"], call.id))
+                ended[_spent(moment)].remove(last)
+                yield last, moment
+
+
+def _spent(call: Call) -> tuple[str, Any, Any]:
+    return call.tree.trace_id, call.facts.get("input_tokens"), call.facts.get("output_tokens")
+
+
+def _had_ended(call: Call, moment: Call) -> bool:
+    since = moment.record["end_ns"] - call.record["end_ns"]
+    return -_CLOCK_NS <= since <= _LOG_SLACK_NS and call.record.get("scope_name") != moment.record.get("scope_name")
+
+
+def _took_time(call: Call) -> bool:
+    return call.record["end_ns"] != call.record["start_ns"]
+
+
+def _simultaneous(calls: list[Call]) -> Iterator[tuple[Call, Call]]:
+    """Yield the pairs of two instrumentations that ran at the same time with one response id."""
     by_response: dict[str, list[Call]] = defaultdict(list)
     for call in calls:
         if call.facts.get("response_id"):
             by_response[call.facts["response_id"]].append(call)
-    return [
-        (one, other)
-        for found in by_response.values()
-        if len(found) <= _MOST_SHARING_AN_ID
-        for index, one in enumerate(found)
-        for other in found[index + 1 :]
-        if one.record.get("scope_name") != other.record.get("scope_name") and _overlap(one.record, other.record)
-    ]
+    for found in by_response.values():
+        for index, one in enumerate(found):
+            for other in found[index + 1 : index + 1 + _MOST_AT_ONCE]:
+                if other.record["start_ns"] >= one.record["end_ns"]:
+                    break
+                if one.record.get("scope_name") != other.record.get("scope_name") and _overlap(
+                    one.record, other.record
+                ):
+                    yield one, other
 
 
 def _overlap(one: Record, other: Record) -> bool:
     """Tell whether two spans share at least half of the shorter one's time."""
-    shared = min(one["end_ns"], other["end_ns"]) - max(one["start_ns"], other["start_ns"])
+    shared = _shared_ns(one, other)
     shorter = min(one["end_ns"] - one["start_ns"], other["end_ns"] - other["start_ns"])
     return shared > 0 and 2 * shared >= shorter
+
+
+def _shared_ns(one: Record, other: Record) -> int:
+    return min(one["end_ns"], other["end_ns"]) - max(one["start_ns"], other["start_ns"])
+
+
+def _unlikeness(pair: tuple[Call, Call]) -> tuple[bool, int, str, str]:
+    """Sort pairs: those that were given the same words first, then by the time in which only one of both ran."""
+    one, other = pair
+    alone = one.record["end_ns"] - one.record["start_ns"] + other.record["end_ns"] - other.record["start_ns"]
+    return _last_text(one) != _last_text(other), alone - 2 * _shared_ns(one.record, other.record), one.id, other.id
+
+
+def _last_text(call: Call) -> str | None:
+    messages = call.facts.get("input_messages")
+    return messages[-1].get("content") if messages else None
+
+
+def _scopes(group: Iterable[Call]) -> set[str | None]:
+    return {call.record.get("scope_name") for call in group}
 
 
 def _unite(groups: dict[str, list[Call]], one: Call, other: Call) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from collector.dialects.genai_fields import put, read_documents
@@ -33,6 +34,9 @@ _CALL = frozenset({"args", "kwargs", "sanitize_inputs_outputs"})
 _QUERIES = ("query", "question", "search_query", "query_str", "str_or_query_bundle", "input", "text", "q", "prompt")
 _ANSWERS = ("output", "response", "message", "answer", "result", "text", "completion", "outputs")
 _MESSAGE = frozenset({"role", "content", "parts", "kwargs", "blocks", "tool_calls", "function_call"})
+
+_OBJECT = re.compile(r"<[\w.]+ object (?:[\w.<>]+ )?at 0x[0-9a-fA-F]+>")
+"""The repr of an object, which is no text."""
 
 # --- The request -------------------------------------------------------------------------------------
 
@@ -125,6 +129,11 @@ def read_response(facts: Facts, value: Any, *, bare_text: bool = False) -> None:
     bare_text : text is sent as it is, so that JSON of no known form is what the model wrote.
     """
     answer = structured(value)
+    if isinstance(answer, str) and _OBJECT.fullmatch(answer):
+        # What was to be streamed had not come when the client wrote its repr down.
+        if "stream" in answer.lower() or "generator" in answer:
+            facts.setdefault("streaming", True)
+        return
     if bare_text and isinstance(value, str) and not _is_response(answer):
         add_output(facts, [{"role": "assistant", "content": as_text(value)}])
         return

@@ -25,6 +25,9 @@ from collector.records import Document, Facts
 from undertow import semconv as names
 
 _NO_PARAMETERS = frozenset({"model", "stream", "user"})
+_FIRST_CHUNK = ("gen_ai.response.time_to_first_chunk", "gen_ai.client.operation.time_to_first_chunk")
+"""Only a streamed answer comes in chunks."""
+
 _FRAMEWORKS = frozenset({"strands-agents", "microsoft.agent_framework"})
 """Names of frameworks that some of them put where the provider of the model belongs."""
 
@@ -59,13 +62,25 @@ def read_model(bag: Bag, facts: Facts) -> None:
     put(facts, "finish_reason", finish_reason(bag.take(*names.FINISH_REASON_KEYS)))
     for field, keys in names.USAGE.items():
         put(facts, field, as_count(bag.take(*keys)))
+    _drop_unfilled(facts)
     include_cached(facts)
     put(facts, "reported_cost_usd", as_float(bag.take(*names.COST_KEYS)))
     put(facts, "streaming", as_bool(bag.take(*names.STREAM_KEYS)))
+    first_chunk = as_float(bag.take(*_FIRST_CHUNK))
+    if first_chunk is not None:
+        facts.setdefault("streaming", True)
     seconds = as_float(bag.take(*names.TTFT_SECONDS))
     put(facts, "ttft_ms", None if seconds is None else seconds * 1000)
     parameters = bag.take_prefix(names.REQUEST_PREFIX)
     put(facts, "parameters", {key: structured(v) for key, v in parameters.items() if key not in _NO_PARAMETERS})
+
+
+def _drop_unfilled(facts: Facts) -> None:
+    """Drop counts that nobody filled in: no model is called with no tokens at all."""
+    if facts.get("input_tokens") == 0 and not facts.get("output_tokens"):
+        for field in names.USAGE:
+            if facts.get(field) == 0:
+                del facts[field]  # type: ignore[misc]  # the table of fields is data
 
 
 def include_cached(facts: Facts) -> None:

@@ -19,6 +19,7 @@ from collector.dialects.exchange import (
     read_tool_answer,
 )
 from collector.dialects.genai_fields import put, read_identity
+from collector.dialects.messages import add_input
 from collector.dialects.usage import read_usage
 from collector.dialects.values import DATED, as_dict, as_float, as_name, finish_reason, provider_name, structured
 from collector.raw import RawLog, RawSpan
@@ -52,7 +53,7 @@ class Langfuse:
     def read_span(self, span: RawSpan) -> Reading:
         """Read an observation by its type."""
         bag = Bag(span.attributes)
-        kind = str(span.attributes[_KIND]).lower()
+        kind = _kind(span.attributes)
         operation = _OPERATIONS.get(kind)
         facts: Facts = {}
         if operation is not None:
@@ -68,6 +69,13 @@ class Langfuse:
     def read_log(self, log: RawLog, event_name: str) -> Reading | None:
         """Langfuse sends nothing in logs."""
         return None
+
+
+def _kind(attributes: dict[str, Any]) -> str:
+    """Return the type of an observation; the wrapper of OpenAI's SDK for TypeScript calls embeddings generations."""
+    kind = str(attributes[_KIND]).lower()
+    embeds = "embed" in str(attributes.get(_MODEL)).lower() and not attributes.get(_OUTPUT)
+    return "embedding" if kind == "generation" and embeds else kind
 
 
 def _failure(span: RawSpan) -> str | None:
@@ -91,6 +99,7 @@ def _read_generation(bag: Bag, facts: Facts, span: RawSpan) -> None:
     read_request(facts, bag.take(_INPUT))
     read_response(facts, bag.take(_OUTPUT), bare_text=True)
     _read_model(bag, facts)
+    _read_rest_of_response(bag, facts)
     if "finish_reason" not in facts:
         put(facts, "finish_reason", finish_reason(_metadata(bag, "finish_reason")))
     put(facts, "prompt_name", as_name(bag.take(_PREFIX + "prompt.name")))
@@ -117,6 +126,19 @@ def _read_model(bag: Bag, facts: Facts) -> None:
     read_usage(facts, usage, cached_apart=facts.get("provider") == "anthropic" and "total" not in usage)
     costs = {key: as_float(value) or 0.0 for key, value in as_dict(bag.take(_PREFIX + "cost_details")).items()}
     put(facts, "reported_cost_usd", costs.get("total") or sum(costs.values()) or None)
+
+
+def _read_rest_of_response(bag: Bag, facts: Facts) -> None:
+    """Read what the wrappers of OpenAI's SDK keep of an answer of the Responses API as metadata."""
+    if not all(bag.mentions(_METADATA + key) for key in ("status", "instructions", "tools")):
+        return
+    if "system_prompt" not in facts:
+        add_input(facts, facts.get("input_messages", []), _metadata(bag, "instructions"))
+    if _metadata(bag, "object") == "response":
+        put(facts, "response_id", facts.get("response_id") or as_name(_metadata(bag, "id")))
+    unfinished = as_dict(_metadata(bag, "incomplete_details")).get("reason")
+    reason = "tool_calls" if facts.get("tool_calls") else unfinished or _metadata(bag, "status")
+    put(facts, "finish_reason", facts.get("finish_reason") or finish_reason(reason))
 
 
 def _metadata(bag: Bag, *keys: str) -> Any:

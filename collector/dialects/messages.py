@@ -119,7 +119,8 @@ class _Parts:
         kind = _kind(item)
         self.bare_call = kind in _CALLS and "role" not in item
         self._texts: list[str] = []
-        if (kind in _CALLS or kind in _RESULTS) and "role" not in item:
+        lone_text = kind in _TEXTS and "text" in item and "content" not in item
+        if (kind in _CALLS or kind in _RESULTS or lone_text) and "role" not in item:
             self._add(item)
         else:
             self._add_content(item)
@@ -314,19 +315,27 @@ def nested(values: dict[str, Any]) -> list[Any]:
     Keys that begin with no number are left out.
     """
     tree: dict[str, Any] = {}
-    if not values:
-        return []
+    nodes: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
-        *path, last = key.split(".")
-        node = tree
-        for step in path:
-            inner = node.get(step)
-            if not isinstance(inner, dict):
-                inner = node[step] = {}
-            node = inner
-        node.setdefault(last, value)
+        path, dot, last = key.rpartition(".")
+        node = nodes.get(path) if dot else tree
+        if node is None:
+            node = nodes[path] = _node(tree, path)
+        if last not in node:
+            node[last] = value
     numbered = {key: value for key, value in tree.items() if key.isdecimal()}
     return _lists(numbered) if numbered else []
+
+
+def _node(tree: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return the dictionary at a path, which takes the place of a single value that stands in its way."""
+    node = tree
+    for step in path.split("."):
+        inner = node.get(step)
+        if not isinstance(inner, dict):
+            inner = node[step] = {}
+        node = inner
+    return node
 
 
 def _lists(node: Any) -> Any:

@@ -157,7 +157,8 @@ def _read_answer(bag: Bag, facts: Facts, told: Facts) -> None:
         put(facts, "request_model", model if model != named else None)
         put(facts, "response_model", named)
     put(facts, "response_id", told.get("response_id"))
-    put(facts, "finish_reason", finish_reason(bag.take("llm.finish_reason")) or told.get("finish_reason"))
+    reason = finish_reason(bag.take("llm.finish_reason"))
+    put(facts, "finish_reason", told.get("finish_reason") or reason)
 
 
 def _read_messages(bag: Bag, facts: Facts, given: dict[str, Any], told: Facts) -> None:
@@ -260,6 +261,8 @@ def _query(value: Any) -> str | None:
 
 def _add_ids(documents: list[Document], output: Any) -> None:
     """Fill in ids that stand only in the JSON of the output, where it lists the same documents."""
+    if documents and all(document.get("document_id") is not None for document in documents):
+        return
     full = read_documents(output) if output is not None else []
     if not documents:
         documents.extend(full if any(item.get("document_id") for item in full) else [])

@@ -8,7 +8,7 @@ from collector.dialects.base import Bag, Reading
 from collector.dialects.genai_fields import put
 from collector.dialects.otel_genai import OtelGenai
 from collector.dialects.otel_genai_old import OtelGenaiOld
-from collector.dialects.values import as_list, as_text
+from collector.dialects.values import as_list, as_name, as_text
 from collector.raw import RawLog, RawSpan
 from collector.records import Facts
 from undertow import semconv as names
@@ -43,6 +43,8 @@ class Openlit:
         if operation is None and span.attributes.get(names.OPERATION_NAME) == "vectordb":
             operation = _read_vector_store(bag, told.facts)
         _drop_placeholders(told.facts)
+        if operation in names.GENERATIONS:
+            _correct_call(bag, told.facts)
         return Reading(operation, told.facts, bag.used, told.used_events)
 
     def read_log(self, log: RawLog, event_name: str) -> Reading | None:
@@ -68,6 +70,18 @@ def _drop_placeholders(facts: Facts) -> None:
         facts["parameters"] = parameters
     if not parameters:
         facts.pop("parameters", None)
+
+
+def _correct_call(bag: Bag, facts: Facts) -> None:
+    """Correct a tool call in an answer of the Responses API, which has the id of its item, and a status as reason.
+
+    The call's own id stands in an attribute of the span.
+    """
+    calls, call_id = facts.get("tool_calls", []), as_name(bag.take(names.TOOL_CALL_ID))
+    if len(calls) == 1 and call_id is not None:
+        facts["tool_calls"] = [{**calls[0], "id": call_id}]
+    if calls and "completed" in as_list(bag.take(*names.FINISH_REASON_KEYS)):
+        facts["finish_reason"] = "tool_calls"
 
 
 def _read_vector_store(bag: Bag, facts: Facts) -> str | None:

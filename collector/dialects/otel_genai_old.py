@@ -123,11 +123,21 @@ def read_message_events(events: list[tuple[str, dict[str, Any]]]) -> Facts:
 def _read_numbered(bag: Bag, facts: Facts) -> None:
     """Read ``gen_ai.prompt.N.role`` and its like, or the whole conversation as JSON in ``gen_ai.prompt``."""
     if "input_messages" not in facts:
-        messages = read_messages(nested(bag.take_prefix("gen_ai.prompt.", numbered=True)))
+        messages = read_messages(
+            [_with_role(item) for item in nested(bag.take_prefix("gen_ai.prompt.", numbered=True))]
+        )
         add_input(facts, messages or read_messages(bag.take(names.OLD_PROMPT)))
     if "response" not in facts and "tool_calls" not in facts:
         answered = nested(bag.take_prefix("gen_ai.completion.", numbered=True))
         _add_completion(facts, answered or bag.take(names.OLD_COMPLETION))
+
+
+def _with_role(item: Any) -> Any:
+    """Return a message that is named by its role, as ``gen_ai.prompt.0.user`` is, in the usual form."""
+    if isinstance(item, dict) and len(item) == 1:
+        [(role, content)] = item.items()
+        return {"role": role, "content": content} if role in names.ROLES.values() else item
+    return item
 
 
 def _add_completion(facts: Facts, value: Any) -> None:

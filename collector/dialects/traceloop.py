@@ -20,6 +20,11 @@ _OUTPUTS = ("traceloop.entity.output", "gen_ai.task.output")
 _ENTITY = "traceloop.entity.name"
 _ASSOCIATION = "traceloop.association.properties."
 _PROMPT = "traceloop.prompt."
+_PEOPLE = {
+    "session_id": ("session_id", "thread_id", "conversation_id", "chat_id", "session.id"),
+    "user_id": ("user_id", "user", "user.id"),
+}
+_IN_METADATA = tuple(f'"{key}"' for keys in _PEOPLE.values() for key in keys)
 _FRAMEWORKS = frozenset({"langchain", "langgraph", "llamaindex", "llama_index", "crewai", "haystack", "traceloop"})
 
 
@@ -72,6 +77,7 @@ def completed(span: RawSpan, operation: str | None, read: Reading) -> Reading:
         if operation == names.INVOKE_AGENT and "agent_name" not in facts:
             put(facts, "agent_name", as_name(bag.take(_ENTITY)))
         _read_passed(span.attributes, facts)
+        _read_metadata(span.attributes, facts)
     if operation is not None:
         bag.take(KIND)
     return Reading(operation, facts, read.used | bag.used, read.used_events)
@@ -79,10 +85,7 @@ def completed(span: RawSpan, operation: str | None, read: Reading) -> Reading:
 
 def _read_association(bag: Bag, facts: Facts) -> None:
     """Read who is talking, and the provider where a framework is named in its place."""
-    for field, keys in (
-        ("session_id", ("session_id", "thread_id", "conversation_id", "chat_id", "session.id")),
-        ("user_id", ("user_id", "user", "user.id")),
-    ):
+    for field, keys in _PEOPLE.items():
         if field not in facts:
             put(facts, field, as_name(bag.take(*[_ASSOCIATION + key for key in keys])))
     if facts.get("provider") in _FRAMEWORKS:
@@ -154,6 +157,17 @@ def _read_passed(attributes: dict[str, Any], facts: Facts) -> None:
         if "documents" not in facts:
             put(facts, "documents", _documents(passed))
         read_echo(facts, passed)
+
+
+def _read_metadata(attributes: dict[str, Any], facts: Facts) -> None:
+    """Read who is talking from the metadata with which a chain of LangChain was called, unless it is known."""
+    text = next((attributes[key] for key in _INPUTS if isinstance(attributes.get(key), str)), "")
+    if '"metadata"' not in text or not any(key in text for key in _IN_METADATA):
+        return
+    metadata = as_dict(as_dict(text).get("metadata"))
+    for field, keys in _PEOPLE.items():
+        if field not in facts:
+            put(facts, field, next((found for key in keys if (found := as_name(metadata.get(key)))), None))
 
 
 def _documents(passed: Any) -> list[Document]:

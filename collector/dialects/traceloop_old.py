@@ -17,7 +17,7 @@ _GENAI = OtelGenaiOld()
 _REQUEST_TYPE = "llm.request.type"
 _OUTPUT = "traceloop.entity.output"
 _EMBEDDER = "embedding.model_name"
-_EMPTY = '""'
+_EMPTY = frozenset({'""', "[]"})
 _RESULTS = {"db.query.result": "db.query.result.", "db.search.result": "db.search.result."}
 """Events of vector databases, one for each document that was found, and the prefix of their attributes."""
 
@@ -100,12 +100,12 @@ def _read_more(span: RawSpan, facts: Facts, used: set[str]) -> None:
 
 
 def _drop_empty(facts: Facts) -> None:
-    """Drop content that is nothing but the JSON of an empty string, which stands beside tool calls."""
-    if facts.get("response") == _EMPTY:
+    """Drop content that is nothing but the JSON of an empty string or list, which stands beside tool calls."""
+    if facts.get("response") in _EMPTY:
         del facts["response"]
-    if any(message.get("content") == _EMPTY for message in facts.get("input_messages", ())):
+    if any(message.get("content") in _EMPTY for message in facts.get("input_messages", ())):
         facts["input_messages"] = [
-            {**message, "content": None} if message.get("content") == _EMPTY else message
+            {**message, "content": None} if message.get("content") in _EMPTY else message
             for message in facts["input_messages"]
         ]
 

@@ -137,6 +137,7 @@ def _read_genai(span: RawSpan, bag: Bag) -> Reading:
         _read_usage(bag, facts)
         _read_settings(bag, facts)
     if told.operation == names.EMBEDDINGS:
+        _name_embedder(facts)
         _read_values(bag, facts)
     if told.operation == names.RETRIEVAL:
         _read_ranking(bag, facts)
@@ -220,10 +221,14 @@ def _read_first_chunk(span: RawSpan, bag: Bag, facts: Facts) -> None:
 def _read_embedding(bag: Bag, facts: Facts) -> None:
     put(facts, "input_tokens", as_count(bag.take("ai.usage.tokens")))
     _read_names(bag, facts)
-    if "input_tokens" in facts:
-        # The SDK names one model; where it answered, it is the answering one.
-        put(facts, "response_model", facts.get("response_model") or facts.get("request_model"))
+    _name_embedder(facts)
     _read_values(bag, facts)
+
+
+def _name_embedder(facts: Facts) -> None:
+    """Name the model that answered: the SDK names one, and where there is a count of tokens, it answered."""
+    if "input_tokens" in facts:
+        put(facts, "response_model", facts.get("response_model") or facts.get("request_model"))
 
 
 def _read_values(bag: Bag, facts: Facts) -> None:

@@ -220,6 +220,43 @@ def test_calls_one_after_another_with_a_reused_response_id_are_two_calls() -> No
     assert len(counted(assemble(spans(one, other)))) == 2
 
 
+def test_calls_of_a_model_with_one_response_id_for_all_are_told_apart() -> None:
+    extra = {"gen_ai.response.id": "constant"}
+    outer = [
+        chat(n, question=f"Question {n}?", start=at, end=at + 30, extra=extra, scope="a", trace=f"{n:032x}")
+        for n, at in ((n, n // 4 * 50) for n in range(1, 81))
+    ]
+    inner = [
+        chat(
+            n, question=f"Question {n - 100}?", answer=None, start=1, end=29, extra=extra, scope="b", trace=f"{n:032x}"
+        )
+        for n in range(101, 104)
+    ]
+    found = rows(spans(*outer, *inner))
+    assert sum(row["duplicate_of"] is None for row in found.values()) == 80
+    for n in range(101, 104):
+        assert found[iid(n, f"{n:032x}")]["duplicate_of"] == iid(n - 100, f"{n - 100:032x}")
+
+
+def test_a_moment_that_tells_of_a_streamed_answer_belongs_to_the_call_that_had_just_ended() -> None:
+    streamed = {"gen_ai.request.stream": True, "gen_ai.response.id": "r"}
+    calls = [
+        chat(n, question=None, answer=None, start=at, end=at + 40, extra=streamed, scope="client")
+        for n, at in ((1, 0), (2, 50))
+    ]
+    told = [chat(n + 2, question=f"Question {n}?", start=at, end=at, scope="app") for n, at in ((1, 43), (2, 93))]
+    found = rows(spans(*calls, *told))
+    assert counted(assemble(spans(*calls, *told))) == [iid(1), iid(2)]
+    assert [found[iid(n)]["prompt"] for n in (1, 2)] == ["Question 1?", "Question 2?"]
+    assert [found[iid(n)]["duration_ms"] for n in (1, 2)] == [40.0, 40.0]
+
+
+def test_a_moment_of_another_usage_is_a_call_of_its_own() -> None:
+    streamed = {"gen_ai.request.stream": True, "gen_ai.usage.output_tokens": 99}
+    call = chat(1, question=None, answer=None, end=40, extra=streamed, scope="client")
+    assert len(counted(assemble(spans(call, chat(2, start=43, end=43, scope="app"))))) == 2
+
+
 def test_agents_and_chains_are_no_calls_whatever_usage_they_repeat() -> None:
     agent = {"gen_ai.operation.name": "invoke_agent", "gen_ai.usage.input_tokens": 20, "gen_ai.usage.output_tokens": 10}
     found = assemble(spans({"id": 1, "end": 90, "attributes": agent}, chat(2, parent=1), chat(3, parent=1, start=20)))
