@@ -24,7 +24,6 @@ import numpy as np
 from groundedness_short_answers import Row, make_short_answers
 from rich.console import Console
 from rich.table import Table
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.model_selection import GroupKFold
 
@@ -36,17 +35,23 @@ from analysis.groundedness.features import (
     content_forms,
     response_features,
 )
+from analysis.groundedness.fitting import (
+    best_threshold,
+    calibrate,
+    expected_calibration_error,
+    fit_head,
+    fit_platt,
+)
 from analysis.groundedness.head import Calibration, Head, sigmoid
 from analysis.groundedness.lexical import ResponseFacts, read_response
 from analysis.groundedness.tokens import tokenize
 
 SEED = 20261121
 FOLDS = 5
-CLIP = 3.0
 # More would teach short answers better and cost accuracy on the annotated ones: .001 .808, .1 .806, .25 .804 AUROC.
 MADE_SHARE = 0.1
 DEFAULT_PRIOR = 0.2
-QUANTILES = 101
+PRODUCTS = len(SENTENCE_FEATURES)
 FEWEST_DOCUMENTS = 5
 OUT = Path(__file__).parents[1] / "analysis" / "groundedness" / "weights" / "lexical.json"
 
@@ -133,30 +138,11 @@ def silent_log_odds(labels: np.ndarray) -> float:
     return math.log((labels.sum() + 1) / ((~labels).sum() + 9))
 
 
-def fit_head(x: Floats, y: np.ndarray, weights: Floats, c: float, *, products: bool) -> Head:
-    """Fit a logistic head, with all products of two features if asked for."""
-    mean, scale = x.mean(0), x.std(0)
-    scale = np.where(scale > 0, scale, 1.0)
-    z = np.clip((x - mean) / scale, -CLIP, CLIP)
-    rows, columns = np.triu_indices(x.shape[1])
-    design = np.hstack([z, z[:, rows] * z[:, columns]]) if products else z
-    centre, spread = design.mean(0), design.std(0)
-    spread = np.where(spread > 0, spread, 1.0)
-    model = LogisticRegression(C=c, max_iter=1000).fit((design - centre) / spread, y, sample_weight=weights)
-    coefficients = model.coef_[0] / spread
-    quadratic = np.zeros((0, 0))
-    if products:
-        quadratic = np.zeros((x.shape[1], x.shape[1]))
-        quadratic[rows, columns] = coefficients[x.shape[1] :]
-    intercept = float(model.intercept_[0] - coefficients @ centre)
-    return Head(mean, scale, coefficients[: x.shape[1]], quadratic, intercept, CLIP)
-
-
 def fit_sentence_head(data: Data, rows: np.ndarray) -> Head:
     """Fit the sentence head on the sentences of some responses."""
     mask = data.of(rows)
     return fit_head(
-        data.sentences[mask], data.sentence_labels[mask], data.weights[data.owner[mask]], 0.003, products=True
+        data.sentences[mask], data.sentence_labels[mask], data.weights[data.owner[mask]], 0.003, products=PRODUCTS
     )
 
 
@@ -185,39 +171,7 @@ def held_out(data: Data, rows: np.ndarray, seed: int) -> Floats:
 def fit_response_head(data: Data, rows: np.ndarray, logits: Floats) -> Head:
     """Fit the response head on held-out sentence log odds."""
     x = summarise(data, rows, logits)
-    return fit_head(x, data.labels[rows], data.weights[rows], 0.1, products=False)
-
-
-def fit_platt(logits: Floats, labels: np.ndarray) -> tuple[float, float]:
-    """Return slope and intercept of Platt scaling."""
-    model = LogisticRegression(C=1e6).fit(logits[:, None], labels)
-    return float(model.coef_[0, 0]), float(model.intercept_[0])
-
-
-def calibrate(logits: Floats, labels: np.ndarray) -> Calibration:
-    """Return the calibration learned from held-out log odds."""
-    slope, intercept = fit_platt(logits, labels)
-    scaled = slope * logits + intercept
-    levels = np.linspace(0, 1, QUANTILES)
-    return Calibration(
-        slope,
-        intercept,
-        float(labels.mean()),
-        np.quantile(scaled[labels], levels),
-        np.quantile(scaled[~labels], levels),
-    )
-
-
-def best_threshold(probability: Floats, labels: np.ndarray) -> float:
-    """Return the probability with the best F1."""
-    levels = np.linspace(0.05, 0.95, 181)
-    return float(levels[np.argmax([f1_score(labels, probability >= level) for level in levels])])
-
-
-def expected_calibration_error(probability: Floats, labels: np.ndarray, bins: int = 10) -> float:
-    """Return the mean gap of confidence and frequency over ten bins of equal width (Naeini et al. 2015)."""
-    at = np.minimum((probability * bins).astype(int), bins - 1)
-    return float(sum(abs(probability[at == b].sum() - labels[at == b].sum()) for b in range(bins)) / len(labels))
+    return fit_head(x, data.labels[rows], data.weights[rows], 0.1)
 
 
 def cross_validate(data: Data) -> dict[str, Floats]:
@@ -262,9 +216,8 @@ def report(data: Data, outer: dict[str, Floats], calibration: Calibration, silen
     return {name: round(float(value), 4) for name, value in figures.items()}
 
 
-def train(path: Path) -> dict[str, Any]:
+def train(rows: list[Row], file: str) -> dict[str, Any]:
     """Return the body of the weights file."""
-    rows = read_rows(path)
     reader = FeatureReader(word_rarity(rows))
     made = make_short_answers(rows, random.Random(SEED))  # noqa: S311 - training data, not a secret
     data = build(rows + made, reader)
@@ -279,7 +232,7 @@ def train(path: Path) -> dict[str, Any]:
         "name": "lexical",
         "trained_on": {
             "data": "RAGTruth QA, training split (Niu et al. 2024, labels MIT), llama-2 and mistral answers",
-            "file": path.name,
+            "file": file,
             "made_short_answers": int(data.made.sum()),
             "seed": SEED,
             "silent_responses": len(silent),
@@ -304,7 +257,7 @@ def main() -> None:
     parser.add_argument("path", type=Path, help="ragtruth_qa_train.jsonl.gz")
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
-    body = train(args.path)
+    body = train(read_rows(args.path), args.path.name)
     table = Table("figure", "held out", title=f"lexical {body['version']}, {FOLDS} folds by source")
     for name, value in body["figures"].items():
         table.add_row(name, f"{value:g}")

@@ -8,11 +8,33 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from analysis.groundedness.base import Claim, Evidence, Groundedness, Scorer
+from analysis.groundedness.encoder import EncoderScorer
+from analysis.groundedness.judge import JudgeScorer
 from analysis.groundedness.lexical import LexicalScorer
+from analysis.groundedness.nli import NliScorer
 
-__all__ = ["SCORERS", "Claim", "Evidence", "Groundedness", "LexicalScorer", "Scorer", "load_scorer"]
+__all__ = [
+    "SCORERS",
+    "Claim",
+    "EncoderScorer",
+    "Evidence",
+    "Groundedness",
+    "JudgeScorer",
+    "LexicalScorer",
+    "NliScorer",
+    "Scorer",
+    "load_scorer",
+]
 
-SCORERS: tuple[tuple[str, Callable[[float | None], Scorer]], ...] = (("lexical", LexicalScorer),)
+SCORERS: tuple[tuple[str, Callable[..., Scorer]], ...] = (
+    ("lexical", LexicalScorer),
+    ("encoder", EncoderScorer),
+    ("nli", NliScorer),
+    ("judge", JudgeScorer),
+)
+"""Name and maker of every scorer; a maker takes the prior, and those of `WITH_MODEL` a model."""
+
+WITH_MODEL = frozenset({"nli"})
 
 
 def load_scorer(name: str | None = None, prior: float | None = None) -> Scorer:
@@ -21,17 +43,24 @@ def load_scorer(name: str | None = None, prior: float | None = None) -> Scorer:
     Parameters
     ----------
     name
-        One of `SCORERS`; None takes the first.
+        One of `SCORERS`; what stands after a colon is its model, as in ``nli:/path/to/cross-encoder``. None takes
+        the first.
     prior
         Share of ungrounded responses to assume, in (0, 1); None takes the scorer's default.
 
     Raises
     ------
+    ConfigError
+        The scorer is `judge` and no address is configured.
+    ModelMissingError
+        The scorer needs a model that is absent.
     ValueError
         The name is unknown or the prior out of range.
     """
     makers = dict(SCORERS)
-    chosen = SCORERS[0][0] if name is None else name
+    chosen, _, model = (name or SCORERS[0][0]).partition(":")
     if chosen not in makers:
         raise ValueError(f"unknown groundedness scorer {chosen!r}: expected one of {', '.join(makers)}")
-    return makers[chosen](prior)
+    if model and chosen not in WITH_MODEL:
+        raise ValueError(f"the groundedness scorer {chosen!r} takes no model, got {model!r}")
+    return makers[chosen](prior, model) if model else makers[chosen](prior)

@@ -73,6 +73,10 @@ class Groundedness:
         Who judged.
     status, reason
         `evaluated`, or `not_evaluated` and why.
+    calibrated_on
+        The judgements that probability and threshold were learned from; empty where they were not learned.
+    uncalibrated
+        The risk as the scorer gave it, where human verdicts have recalibrated `risk`; else None.
     """
 
     risk: float | None
@@ -82,6 +86,8 @@ class Groundedness:
     version: str
     status: Status = "evaluated"
     reason: str = ""
+    calibrated_on: str = ""
+    uncalibrated: float | None = None
 
     @property
     def ungrounded(self) -> bool:
@@ -106,3 +112,23 @@ class Scorer(Protocol):
     def score(self, response: str, documents: Sequence[str], query: str | None = None) -> Groundedness:
         """Judge one response; never raises for what a text contains."""
         ...
+
+
+Answer = tuple[str, Sequence[str], str | None]
+"""A response, its documents and its question."""
+
+
+@runtime_checkable
+class ManyScorer(Protocol):
+    """A scorer that can work on several responses at the same time."""
+
+    def score_many(self, answers: Sequence[Answer]) -> list[Groundedness]:
+        """Judge responses; the results are in their order and the same as one by one."""
+        ...
+
+
+def score_all(scorer: Scorer, answers: Sequence[Answer]) -> list[Groundedness]:
+    """Judge responses, together where the scorer can."""
+    if isinstance(scorer, ManyScorer):
+        return scorer.score_many(answers)
+    return [scorer.score(*answer) for answer in answers]

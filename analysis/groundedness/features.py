@@ -78,11 +78,12 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class SentenceFacts:
-    """The features of one sentence and the passage closest to it."""
+    """The features of one sentence, the passage closest to it, and the stems of its content words."""
 
     values: list[float]
     passage: Passage | None
     n_tokens: int
+    forms: frozenset[str]
 
 
 def number_contexts(tokens: Tokens) -> list[tuple[str, str]]:
@@ -215,7 +216,7 @@ class FeatureReader:
             float(listed),
             *_manner(sentence),
         ]
-        return SentenceFacts(values, passage, len(tokens))
+        return SentenceFacts(values, passage, len(tokens), distinct)
 
     def _new_words(self, content: list[str], distinct: frozenset[str], reference: Reference) -> list[float]:
         new = [form for form in content if form not in reference.forms]

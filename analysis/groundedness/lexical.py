@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.groundedness.base import Claim, Evidence, Groundedness
+from analysis.groundedness.base import Claim, Evidence, Groundedness, Status, Verdict
 from analysis.groundedness.features import (
     FeatureReader,
+    Reference,
     SentenceFacts,
     Span,
     read_reference,
@@ -31,6 +32,7 @@ from undertow.text import sentences
 
 Floats = NDArray[np.float64]
 _HEAD = 500
+CALIBRATION_SET = "RAGTruth QA, training split"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +45,18 @@ class ResponseFacts:
         Offsets of its sentences, list markers cut off.
     facts
         One per sentence; None where the sentence is no claim.
-    document_tokens
-        Length of all documents in tokens.
+    reference
+        The prepared documents.
     """
 
     spans: tuple[Span, ...]
     facts: tuple[SentenceFacts | None, ...]
-    document_tokens: int
+    reference: Reference
+
+    @property
+    def document_tokens(self) -> int:
+        """Length of all documents in tokens."""
+        return self.reference.n_tokens
 
     @property
     def claims(self) -> list[SentenceFacts]:
@@ -70,7 +77,7 @@ def read_response(
         else None
         for i, span in enumerate(spans)
     )
-    return ResponseFacts(spans, facts, reference.n_tokens)
+    return ResponseFacts(spans, facts, reference)
 
 
 @dataclass(frozen=True)
@@ -148,7 +155,7 @@ class LexicalScorer:
                 f"prior must lie between 0 and 1, got {self.prior}: give the expected share of ungrounded responses"
             )
         self.threshold = self.weights.calibration.threshold(self.prior)
-        self._reader = FeatureReader(self.weights.rarity)
+        self.reader = FeatureReader(self.weights.rarity)
 
     @property
     def version(self) -> str:
@@ -167,52 +174,69 @@ class LexicalScorer:
         query
             The question; what it says counts as given.
         """
-        reason = _why_not(response, documents)
+        reason = why_not(response, documents)
         if reason:
             return self._result(None, (), "not_evaluated", reason)
-        facts = read_response(self._reader, response, documents, query)
+        facts, logits, logit = self.read(response, documents, query)
+        risk = self.weights.calibration.probability(logit, self.prior)
+        claims = judged_claims(response, documents, facts, sigmoid(logits), self.weights.sentence_threshold)
+        return self._result(risk, claims, "evaluated", "")
+
+    def read(
+        self, response: str, documents: Sequence[str], query: str | None = None
+    ) -> tuple[ResponseFacts, Floats, float]:
+        """Return the facts of a response, the (claims,) log odds of its claims and those of the whole."""
+        facts = read_response(self.reader, response, documents, query)
         claims = facts.claims
         if not claims:
-            logit = self.weights.silent_logit
-            unsupported = np.zeros(0)
-        else:
-            features = np.array([fact.values for fact in claims])
-            logits = self.weights.sentence.logit(features)
-            unsupported = sigmoid(logits)
-            summary = response_features(features, logits, sum(fact.n_tokens for fact in claims), facts.document_tokens)
-            logit = float(self.weights.response.logit(summary[None, :])[0])
-        risk = self.weights.calibration.probability(logit, self.prior)
-        return self._result(risk, self._claims(response, documents, facts, unsupported), "evaluated", "")
+            return facts, np.zeros(0), self.weights.silent_logit
+        features = np.array([fact.values for fact in claims])
+        logits = self.weights.sentence.logit(features)
+        summary = response_features(features, logits, sum(fact.n_tokens for fact in claims), facts.document_tokens)
+        return facts, logits, float(self.weights.response.logit(summary[None, :])[0])
 
-    def _result(self, risk: float | None, claims: tuple[Claim, ...], status: Any, reason: str) -> Groundedness:
-        return Groundedness(risk, self.threshold, claims, self.name, self.version, status, reason)
-
-    def _claims(
-        self, response: str, documents: Sequence[str], facts: ResponseFacts, unsupported: Floats
-    ) -> tuple[Claim, ...]:
-        claims, probabilities = [], iter(unsupported.tolist())
-        for (start, end), fact in zip(facts.spans, facts.facts, strict=True):
-            text = response[start:end]
-            if fact is None:
-                claims.append(Claim(start, end, text, None, "not_a_claim", None, None))
-                continue
-            probability = next(probabilities)
-            failed = probability >= self.weights.sentence_threshold
-            evidence = _evidence(fact, documents)
-            document = fact.passage.document if fact.passage else None
-            verdict: Any = "unsupported" if failed else "supported"
-            claims.append(Claim(start, end, text, 1 - probability, verdict, document, evidence))
-        return tuple(claims)
+    def _result(self, risk: float | None, claims: tuple[Claim, ...], status: Status, reason: str) -> Groundedness:
+        return Groundedness(risk, self.threshold, claims, self.name, self.version, status, reason, CALIBRATION_SET)
 
 
-def _evidence(fact: SentenceFacts, documents: Sequence[str]) -> Evidence | None:
+def judged_claims(
+    response: str, documents: Sequence[str], facts: ResponseFacts, unsupported: Floats, threshold: float
+) -> tuple[Claim, ...]:
+    """Return the sentences of a response as claims.
+
+    Parameters
+    ----------
+    response, documents
+        The texts.
+    facts
+        What was read of them.
+    unsupported
+        (claims,) probabilities, in order, that the documents do not support them.
+    threshold
+        A claim is unsupported from here on.
+    """
+    claims, probabilities = [], iter(unsupported.tolist())
+    for (start, end), fact in zip(facts.spans, facts.facts, strict=True):
+        text = response[start:end]
+        if fact is None:
+            claims.append(Claim(start, end, text, None, "not_a_claim", None, None))
+            continue
+        probability = next(probabilities)
+        verdict: Verdict = "unsupported" if probability >= threshold else "supported"
+        document = fact.passage.document if fact.passage else None
+        claims.append(Claim(start, end, text, 1 - probability, verdict, document, passage_evidence(fact, documents)))
+    return tuple(claims)
+
+
+def passage_evidence(fact: SentenceFacts, documents: Sequence[str]) -> Evidence | None:
+    """Return the closest passage of a claim as evidence."""
     if fact.passage is None:
         return None
     start, end = fact.passage.start, fact.passage.end
     return Evidence(start, end, documents[fact.passage.document][start:end])
 
 
-def _why_not(response: str, documents: Sequence[str]) -> str:
+def why_not(response: str, documents: Sequence[str]) -> str:
     """Return why a response cannot be judged, or an empty string."""
     if not response.strip():
         return "the response is empty"

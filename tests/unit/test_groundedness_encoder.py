@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from analysis.groundedness import load_scorer
+from analysis.groundedness.encoder import (
+    EncoderScorer,
+    bundled_encoder_weights,
+    bundled_graph,
+    mark_features,
+    verdict_features,
+)
+from analysis.groundedness.features import Passage, read_reference
+from analysis.groundedness.windows import WindowMaker, WordPieces, pack_passages, rank_passages
+from undertow.errors import ModelMissingError
+from undertow.text import sentences
+
+DOCUMENTS = [
+    "The ferry to Aldra leaves Port Ness at 8:15 every Friday. Tickets cost 24 euros for adults and 11 for children. "
+    "Captain Ines Moreau has commanded it since 2009.",
+    "Dogs are not allowed in the restaurant. The crossing takes three hours in calm weather. "
+    "In winter the ferry calls at Skarn, where Olof Brandt runs the pier.",
+]
+FACTS_AND_SWAPS = [
+    ("The ferry leaves Port Ness at 8:15 every Friday.", "The ferry leaves Port Ness at 8:15 every Monday."),
+    ("Tickets cost 24 euros for adults.", "Tickets cost 42 euros for adults."),
+    ("Ines Moreau has commanded the ferry since 2009.", "Olof Brandt has commanded the ferry since 2009."),
+    ("The crossing takes three hours.", "The crossing takes three days."),
+    ("Tickets cost 11 euros for children.", "Tickets cost 24 euros for children."),
+    ("The ferry calls at Skarn in winter.", "The ferry calls at Skarn in summer."),
+    ("Dogs are not allowed in the restaurant.", "Dogs are allowed in the restaurant."),
+    ("Olof Brandt runs the pier at Skarn.", "Olof Brandt runs the pier at Aldra."),
+]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> EncoderScorer:
+    return EncoderScorer()
+
+
+def test_one_exchanged_fact_usually_raises_the_risk(encoder: EncoderScorer) -> None:
+    raised = [
+        (encoder.score(swap, DOCUMENTS).risk or 0) > (encoder.score(fact, DOCUMENTS).risk or 0)
+        for fact, swap in FACTS_AND_SWAPS
+    ]
+    assert sum(raised) >= 6
+
+
+def test_the_heads_refuse_a_graph_that_they_were_not_learned_with() -> None:
+    with pytest.raises(ValueError, match="graph"):
+        EncoderScorer(graph=bundled_graph() + b"\0")
+
+
+def test_the_heads_refuse_lexical_weights_that_they_were_not_learned_with() -> None:
+    weights = dataclasses.replace(bundled_encoder_weights(), lexical_version="0-older")
+    with pytest.raises(ValueError, match="lexical 0-older"):
+        EncoderScorer(weights=weights)
+
+
+def test_a_scorer_with_a_model_needs_a_folder_that_holds_one() -> None:
+    for name in ("nli", "nli:/nowhere/at/all"):
+        with pytest.raises(ModelMissingError, match="nli:/path"):
+            load_scorer(name)
+    with pytest.raises(ValueError, match="takes no model"):
+        load_scorer("lexical:/some/model")
+    with pytest.raises(ValueError, match="unknown groundedness scorer 'oracle'"):
+        load_scorer("oracle")
+
+
+def weigh(forms: frozenset[str]) -> float:
+    return float(len(forms))
+
+
+def passage(*forms: str) -> Passage:
+    return Passage(0, 0, 1, frozenset(forms), negated=False)
+
+
+def test_the_second_passage_is_chosen_for_what_the_first_left_open() -> None:
+    passages = [passage("a", "b"), passage("a", "b", "c"), passage("d"), passage("e")]
+    assert rank_passages(frozenset("abcd"), passages, weigh) == [1, 2, 0]
+
+
+def test_every_claim_gets_its_first_passage_before_any_gets_its_second() -> None:
+    assert pack_passages([[4, 1], [2, 3]], {1: 10, 2: 10, 3: 10, 4: 10}, 20) == [2, 4]
+    assert pack_passages([[4, 1], [2, 3]], {1: 10, 2: 10, 3: 10, 4: 10}, 30) == [1, 2, 4]
+    assert pack_passages([[0]], {0: 500}, 20) == [0]
+    assert pack_passages([[]], {}, 20) == []
+
+
+def test_windows_cover_every_claim_once_and_fit_the_graph() -> None:
+    response = " ".join(f"Claim {i} says that the ferry costs {i} euros on a calm Friday in winter." for i in range(40))
+    documents = ["word " * 900 + "ferry.", *DOCUMENTS]
+    spans = sentences(response)
+    reference = read_reference(documents, [sentences(text) for text in documents], "How much?")
+    windows = WindowMaker(WordPieces(), weigh)(response, spans, documents, reference, "How much? " * 50)
+    assert max(len(window.ids) for window in windows) <= 256
+    seen = [i for window in windows for i, _ in itertools.groupby(window.sentence)]
+    assert seen == list(range(40))
+    for window in windows:
+        assert len(window.ids) == len(window.types)
+        assert len(window.at) == len(window.spans) == len(window.sentence) == sum(window.types) - 1
+        assert all(spans[i][0] <= a < b <= spans[i][1] for (a, b), i in zip(window.spans, window.sentence, strict=True))
+
+
+def test_marks_and_verdicts_are_finite_at_the_extremes() -> None:
+    for odds in ([0.0], [40.0, 40.0], [-40.0] * 50):
+        assert np.isfinite(mark_features(np.array(odds), 0.0, 1.0, 0.5)).all()
+        assert np.isfinite(verdict_features(np.array(odds), 0.0)).all()
