@@ -103,6 +103,11 @@ class Journal:
             return self._durable
 
     @property
+    def alive(self) -> bool:
+        """Whether what is appended will be written."""
+        return self._thread.is_alive()
+
+    @property
     def pending_bytes(self) -> int:
         """Bytes of durable frames that were not released yet."""
         with self._changed:
@@ -185,19 +190,21 @@ class Journal:
         while batch := self._take():
             try:
                 ends = self._write(batch)
-            except OSError as error:
-                self._give_up_segment(sum(waiting.size for waiting in batch))
-                logger.error("the journal cannot be written: %s", error.strerror or type(error).__name__)
-                refusal = (
-                    f"the journal cannot be written ({error.strerror}); nothing was acknowledged, send again later"
-                )
-                self._settle(batch)
-                for waiting in batch:
-                    waiting.future.set_exception(NotDurableError(refusal, retry_after_s=5))
+            except Exception as error:  # whatever it is, the thread must live: nobody else writes
+                self._refuse(batch, error)
             else:
                 self._settle(batch, ends[-1])
                 for waiting, end in zip(batch, ends, strict=True):
                     waiting.future.set_result(end)
+
+    def _refuse(self, batch: list[_Waiting], error: Exception) -> None:
+        reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
+        logger.error("the journal cannot be written: %s", reason)
+        self._give_up_segment(sum(waiting.size for waiting in batch))
+        refusal = f"the journal cannot be written ({reason}); nothing was acknowledged, send again later"
+        self._settle(batch)
+        for waiting in batch:
+            waiting.future.set_exception(NotDurableError(refusal, retry_after_s=5))
 
     def _take(self) -> list[_Waiting]:
         """Wait for frames and return those that share the next fsync; nothing when closed."""
@@ -240,7 +247,7 @@ class Journal:
             _write_fully(fd, [SEGMENT_MAGIC, self.id.bytes])
             os.fsync(fd)
             _sync_folder(self._folder)
-        except OSError:
+        except Exception:
             os.close(fd)
             path.unlink(missing_ok=True)
             raise

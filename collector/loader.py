@@ -264,8 +264,22 @@ class Loader:
     def _arrow(self, name: str, rows: Rows) -> pa.Table:
         unique = list({key: row for key, row in zip(map(_KEYS[name], rows), rows, strict=True)}.values())
         schema = self._schemas[name]
-        columns = [[row.get(column) for row in unique] for column in schema.names]
+        columns = _columns(unique, schema.names)
         return pa.table([pa.array(*pair) for pair in zip(columns, schema.types, strict=True)], schema=schema)
+
+
+def _columns(rows: Rows, names: Sequence[str]) -> list[Sequence[Any]]:
+    """Return the values of each column; a column that a row lacks is empty there."""
+    told = list(rows[0])
+    try:
+        alike = len(told) > 1 and all(len(row) == len(told) for row in rows)
+        values = dict(zip(told, zip(*map(itemgetter(*told), rows), strict=True), strict=True)) if alike else {}
+    except KeyError:
+        values = {}
+    if values:
+        absent = (None,) * len(rows)
+        return [values.get(name, absent) for name in names]
+    return [[row.get(name) for row in rows] for name in names]
 
 
 def _in_play(recalled: Recalled, new: Sequence[Record]) -> list[Record]:

@@ -152,8 +152,8 @@ class Collector:
         self._loader.start()
 
     def ready(self) -> bool:
-        """Whether every door is open and what comes in is loaded."""
-        return self._ready and self._loader.alive
+        """Whether every door is open, what comes in is written, and what is written is loaded."""
+        return self._ready and self._journal.alive and self._loader.alive
 
     def health(self) -> dict[str, Any]:
         """Counters of this process; the journal's bytes are those not loaded yet."""

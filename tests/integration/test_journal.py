@@ -199,6 +199,25 @@ def test_a_full_disk_refuses_and_later_appends_work_again(
     again.close()
 
 
+def test_an_error_that_nobody_foresaw_refuses_its_requests_and_stops_no_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise MemoryError
+
+    journal = opened(tmp_path)
+    append(journal, b"kept")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "writev", failing)
+        with pytest.raises(NotDurableError, match="MemoryError"):
+            journal.append(b"lost", 1).result(TIMEOUT_S)
+    assert journal.alive
+    append(journal, b"after")
+    assert payloads(journal) == [b"kept", b"after"]
+    journal.close()
+    assert not journal.alive
+
+
 def test_failures_in_a_row_promise_nothing_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = opened(tmp_path)
     (end,) = append(journal, b"kept")

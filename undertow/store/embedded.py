@@ -40,7 +40,13 @@ class EmbeddedStore:
     """
 
     def __init__(
-        self, path: Path, *, memory_limit: str = "2GB", threads: int = 1, query_timeout_s: float = 60.0, hint: str = ""
+        self,
+        path: Path,
+        *,
+        memory_limit: str = "256MB",
+        threads: int = 1,
+        query_timeout_s: float = 60.0,
+        hint: str = "",
     ) -> None:
         self.path = path
         self.url = f"duckdb:///{str(path).lstrip('/')}"
