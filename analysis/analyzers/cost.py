@@ -7,16 +7,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from analysis.analyzer import Batch, Context
-from analysis.metrics.cost import price
+from analysis.metrics.cost import own_prices, price
 from undertow.store import reads
-
-_RATES = {
-    "input": "input_mtok",
-    "output": "output_mtok",
-    "cache_read": "cache_read_mtok",
-    "cache_write": "cache_write_mtok",
-    "reasoning": "output_reasoning_mtok",
-}
 
 
 class Cost:
@@ -31,11 +23,7 @@ class Cost:
         calls = context.store.query(reads.CALLS_TO_PRICE, context.scope)
         if calls.num_rows == 0:
             return
-        own = {
-            model: {_RATES.get(name, name): rate for name, rate in rates.items()}
-            for model, rates in context.settings.cost.prices.items()
-        }
-        priced = price(calls, own)
+        priced = price(calls, own_prices(context.settings.cost.prices))
         rows = pa.table(
             {
                 "interaction_id": calls["interaction_id"],

@@ -10,8 +10,8 @@ import orjson
 import pyarrow as pa
 
 from analysis.analyzer import Batch, Context
-from analysis.groundedness import load_scorer
-from analysis.groundedness.base import Claim, Groundedness, Scorer
+from analysis.groundedness.base import Claim, Groundedness, Scorer, score_all
+from analysis.scoring import configured_scorer
 from undertow.store import reads
 
 _BATCH = 2000
@@ -29,7 +29,7 @@ class GroundednessAnalyzer:
         answers = context.store.query(reads.ANSWERS_WITH_DOCUMENTS, context.scope)
         if answers.num_rows == 0:
             return
-        scorer = load_scorer(context.settings.groundedness.scorer)
+        scorer = configured_scorer(context.store, context.settings)
         judged: dict[tuple[str, tuple[str, ...]], Groundedness] = {}
         for start in range(0, answers.num_rows, _BATCH):
             context.report(start, answers.num_rows, "answers")
@@ -42,17 +42,23 @@ def _batch(
 ) -> Batch:
     evaluations: list[dict[str, Any]] = []
     claims: list[dict[str, Any]] = []
+    rows = {_key(row): row for row in answers.to_pylist()}
+    new = {
+        key: (row["response"], row["contents"] or (), row["prompt"]) for key, row in rows.items() if key not in judged
+    }
+    judged.update(zip(new, score_all(scorer, list(new.values())), strict=True))
     for row in answers.to_pylist():
-        key = (row["response_text_hash"], tuple(row["content_hashes"] or ()))
-        if key not in judged:
-            judged[key] = scorer.score(row["response"], row["contents"] or (), row["prompt"])
-        result = judged[key]
+        result = judged[_key(row)]
         evaluations.append(_evaluation(row, result, context))
         claims += _claims(row, result, context.run_id)
     tables = {"evaluations": pa.Table.from_pylist(evaluations)}
     if claims:
         tables["claims"] = pa.Table.from_pylist(claims)
     return Batch(tables, delete={"claims": answers.select(["interaction_id"])}, rows=answers.num_rows)
+
+
+def _key(row: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+    return row["response_text_hash"], tuple(row["content_hashes"] or ())
 
 
 def _evaluation(row: dict[str, Any], result: Groundedness, context: Context) -> dict[str, Any]:
@@ -69,6 +75,8 @@ def _evaluation(row: dict[str, Any], result: Groundedness, context: Context) -> 
         "evaluator_version": result.version,
         "run_id": context.run_id,
         "created_at": context.now,
+        "uncalibrated": None if result.uncalibrated is None else 1 - result.uncalibrated,
+        "calibration_set": result.calibrated_on or None,
     }
 
 

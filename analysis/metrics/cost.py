@@ -23,6 +23,13 @@ Rows = NDArray[np.intp]
 
 SOURCES = ("reported", "override", "list_price", "unknown")
 RATES = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "output_reasoning_mtok", "request")
+_RATE_OF_SETTING = {
+    "input": "input_mtok",
+    "output": "output_mtok",
+    "cache_read": "cache_read_mtok",
+    "cache_write": "cache_write_mtok",
+    "reasoning": "output_reasoning_mtok",
+}
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 _MILLION = 1e6
 # Names of the OpenTelemetry conventions that the price list does not know.
@@ -93,6 +100,14 @@ def price(calls: pa.Table, overrides: Mapping[str, Mapping[str, float]] | None =
             "price_version": versions.take(pa.array(source)),
         }
     )
+
+
+def own_prices(prices: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Return the user's prices, as the setting ``cost.prices`` names their rates, in the form that `price` takes."""
+    return {
+        model: {name if name == "request" else _RATE_OF_SETTING[name]: rate for name, rate in rates.items()}
+        for model, rates in prices.items()
+    }
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from dashboard.formats import Rate
 from dashboard.palette import FAINT, REFERENCE, SHADE
 
 CONFIG: dict[str, Any] = {"displayModeBar": False, "scrollZoom": False}
@@ -95,6 +96,19 @@ def shade(figure: go.Figure, start: datetime, end: datetime) -> None:
         line={"width": 0},
         layer="below",
     )
+
+
+def interval_bars(rates: Sequence[Rate]) -> dict[str, Any]:
+    """Error bars of shares in per cent, for ``error_x`` or ``error_y``."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [100 * ((rate.high or 0) - (rate.share or 0)) for rate in rates],
+        "arrayminus": [100 * ((rate.share or 0) - (rate.low or 0)) for rate in rates],
+        "color": REFERENCE,
+        "thickness": 1.5,
+        "width": 0,
+    }
 
 
 def label_end(figure: go.Figure, x: Any, y: float, text: str, color: str) -> None:

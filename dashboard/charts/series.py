@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.base import Letter, Range, add_letters, label_end, styled
+from dashboard.charts.base import Letter, Range, add_letters, interval_bars, label_end, styled
 from dashboard.formats import escape, wilson
 from dashboard.palette import ACCENT, ACCENT_BAND, OTHER, RED, REFERENCE, TOPIC_COLORS
 
@@ -180,15 +180,7 @@ def worst_slices(rows: Sequence[Mapping[str, Any]], height: int = 260) -> go.Fig
             y=[f"{escape(row['name'])} " for row in shown],
             mode="markers",
             marker={"size": 9, "color": ACCENT},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [100 * (r.high or 0) - s for r, s in zip(rates, share, strict=True)],
-                "arrayminus": [s - 100 * (r.low or 0) for r, s in zip(rates, share, strict=True)],
-                "color": REFERENCE,
-                "thickness": 1.5,
-                "width": 0,
-            },
+            error_x=interval_bars(rates),
             customdata=[[r.n] for r in rates],
             hovertemplate="%{x:.1f} % not grounded, n = %{customdata[0]}<extra></extra>",
         )

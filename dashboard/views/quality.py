@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard import data, screen, series
 from dashboard.charts import base
 from dashboard.charts import series as charts
-from dashboard.components import text
+from dashboard.components import safety, text, trust
 from dashboard.formats import percent, wilson
 
 MIN_SLICE = 10
@@ -104,6 +104,7 @@ def draw() -> None:
         with left if index % 2 == 0 else right:
             draw_rate(spec, table, totals, past)
     text.marks(now)
+    safety.draw(now, table)
     left, right = st.columns(2, gap="large")
     with left:
         draw_slices(rows)
@@ -113,6 +114,12 @@ def draw() -> None:
             table.dropna(subset=["p95"]), series.letters(now), now.local_range(now.timeline()), height=260
         )
         st.plotly_chart(figure, config=base.CONFIG, height=260, key="latency")
+    left, right = st.columns(2, gap="large")
+    with left:
+        trust.draw_reliability(now)
+    with right:
+        trust.draw_judgements(now)
+        trust.draw_documents(now, MIN_SLICE)
 
 
 draw()

@@ -1,0 +1,71 @@
+"""The scorer of groundedness that is in force: the configured one, behind the recalibration that holds for it."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from analysis.groundedness import load_scorer
+from analysis.groundedness.base import Scorer
+from analysis.groundedness.calibrated import KIND, Applied, CalibratedScorer, Recalibration
+from undertow.config import Settings
+from undertow.store import Store, reads
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An `Applied` with its identity in the store."""
+
+    artifact_id: str
+    created_at: datetime
+    applied: Applied
+
+
+def plain_scorer(settings: Settings) -> Scorer:
+    """Return the configured scorer with its own probability.
+
+    Raises
+    ------
+    ConfigError
+        The scorer is `judge` and no address is configured.
+    """
+    if settings.groundedness.scorer == "judge":
+        from analysis.groundedness.judge import JudgeScorer
+
+        return JudgeScorer(settings=settings)
+    return load_scorer(settings.groundedness.scorer)
+
+
+def configured_scorer(store: Store, settings: Settings) -> Scorer:
+    """Return the scorer that analysis uses: recalibrated where people's verdicts on this very scorer are in force."""
+    scorer = plain_scorer(settings)
+    held = holding(store)
+    recalibration = held.applied.recalibration if held else None
+    if recalibration is None or not recalibration.fits(scorer):
+        return scorer
+    return CalibratedScorer(scorer, recalibration)
+
+
+def holding(store: Store, artifact_id: str | None = None) -> Stored | None:
+    """Return the newest row of the history of recalibrations, or the named one."""
+    rows = store.query(reads.CALIBRATIONS, {"id": artifact_id}).to_pylist()
+    if not rows:
+        return None
+    return Stored(rows[0]["artifact_id"], rows[0]["created_at"], Applied.from_bytes(rows[0]["body"]))
+
+
+def history_row(recalibration: Recalibration | None, previous: str | None, at: datetime) -> pa.Table:
+    """Return the row of ``artifacts`` that puts a recalibration, or none, in force."""
+    row: dict[str, Any] = {
+        "artifact_id": hashlib.sha256(f"{KIND}:{uuid.uuid4().hex}".encode()).hexdigest()[:32],
+        "kind": KIND,
+        "version": recalibration.version if recalibration else "none",
+        "created_at": at,
+        "body": Applied(recalibration, previous).to_bytes(),
+    }
+    return pa.Table.from_pylist([row])
