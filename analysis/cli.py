@@ -53,8 +53,9 @@ def _run_once(settings: Settings, url: str | None, names: Sequence[str], span: t
 
 
 def _watch(settings: Settings, url: str | None, names: Sequence[str], span: timedelta | None, every_s: float) -> None:
-    """Run on a schedule until a signal; a store that is away is tried again at the next turn."""
+    """Run on a schedule, and take requests meanwhile, until a signal; a store that is away is tried again."""
     from analysis.pipeline import Pipeline
+    from analysis.requests import serving
     from undertow.errors import StoreError
     from undertow.store import open_store
 
@@ -65,12 +66,13 @@ def _watch(settings: Settings, url: str | None, names: Sequence[str], span: time
         try:
             with open_store(url, settings=settings) as store:
                 pipeline = Pipeline(store, settings, only=names)
-                while not stop.is_set():
-                    done = [run for run in pipeline.run(since=span) if run.status != "idle"]
-                    span = None
-                    if done:
-                        click.echo("; ".join(f"{run.analyzer} {run.status} ({run.rows} rows)" for run in done))
-                    stop.wait(every_s)
+                with serving(store, settings, pipeline.shared):
+                    while not stop.is_set():
+                        done = [run for run in pipeline.run(since=span) if run.status != "idle"]
+                        span = None
+                        if done:
+                            click.echo("; ".join(f"{run.analyzer} {run.status} ({run.rows} rows)" for run in done))
+                        stop.wait(every_s)
         except StoreError as error:
             click.echo(f"analysis waits: {error}", err=True)
             stop.wait(every_s)

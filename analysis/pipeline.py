@@ -62,6 +62,11 @@ class Pipeline:
         self._shared = Shared(settings)
         self._analyzers = [analyzer for analyzer in ANALYZERS if not only or analyzer.name in only]
 
+    @property
+    def shared(self) -> Shared:
+        """What the analyzers have loaded."""
+        return self._shared
+
     def run(
         self, *, since: timedelta | None = None, report: Callable[[str], Report] = lambda name: lambda *_: None
     ) -> list[Run]:

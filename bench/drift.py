@@ -118,9 +118,8 @@ def compare_table(corpus: Corpus, german: np.ndarray | None, tries: int, nulls: 
 
 def _timed(drawn: Draw, seed: int) -> tuple[DriftResult, float]:
     before = time.process_time()
-    result = compare(
-        drawn.reference, drawn.current, reference_groups=drawn.groups, current_groups=drawn.groups, rng=seed
-    )
+    after = drawn.groups if drawn.current_groups is None else drawn.current_groups
+    result = compare(drawn.reference, drawn.current, reference_groups=drawn.groups, current_groups=after, rng=seed)
     return result, time.process_time() - before
 
 

@@ -36,12 +36,16 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Draw:
-    """Two windows, their sessions, and which current rows belong to the planted change."""
+    """Two windows, their sessions, and which current rows belong to the planted change.
+
+    ``groups`` are the sessions of the reference, and of the current window where it has no ``current_groups``.
+    """
 
     reference: np.ndarray
     current: np.ndarray
     groups: np.ndarray | None = None
     planted: np.ndarray | None = None
+    current_groups: np.ndarray | None = None
 
 
 Drawer = Callable[[Corpus, np.random.Generator, int], Draw]
@@ -87,15 +91,17 @@ def sessions(corpus: Corpus, rng: np.random.Generator, n: int) -> Draw:
 
 
 def storms(corpus: Corpus, rng: np.random.Generator, n: int) -> Draw:
-    """Mostly single messages; in each window three retry storms of 3 % of the traffic each."""
+    """Mostly single messages; six retry storms of 3 % of a window each fall into either window by chance."""
     k = round(0.03 * n)
-    windows = []
-    for _ in range(2):
-        single = corpus.vectors[corpus.pick(rng, n - 3 * k)]
-        stormy = jittered(np.repeat(corpus.vectors[corpus.pick(rng, 3)], k, axis=0), rng)
+    windows, groups = [], []
+    in_first = int(rng.binomial(6, 0.5))
+    for storms_here in (in_first, 6 - in_first):
+        n_single = n - 3 * k
+        single = corpus.vectors[corpus.pick(rng, n_single)]
+        stormy = jittered(np.repeat(corpus.vectors[corpus.pick(rng, storms_here)], k, axis=0), rng)
         windows.append(np.concatenate([stormy, single]))
-    groups = np.concatenate([np.repeat(np.arange(3), k), 3 + np.arange(n - 3 * k)])
-    return Draw(windows[0], windows[1], groups)
+        groups.append(np.concatenate([np.repeat(np.arange(storms_here), k), storms_here + np.arange(n_single)]))
+    return Draw(windows[0], windows[1], groups[0], None, groups[1])
 
 
 def jittered(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -109,6 +109,40 @@ def rename_topic(store: Store, topic_id: int, label: str, *, author: str) -> Non
     store.commit({"topics": row, "topic_history": _rows(history), "audit_log": _rows(audit)}, key=f"rename:{event}")
 
 
+def ask_compare(store: Store, reference: str, current: str, field: str, service: str | None, *, author: str) -> str:
+    """Ask the analysis to compare two windows, versions or models; return the id of the request."""
+    chosen = {"reference": reference, "current": current, "field": field, "service": service}
+    return _request(store, "compare", "asked", chosen, author)
+
+
+def pin_reference(store: Store, service: str, start: datetime | None, end: datetime | None, *, author: str) -> str:
+    """Compare the later days of a service with this window from now on; without one, with the weeks before again."""
+    window = {"start": start.isoformat(), "end": end.isoformat()} if start and end else {"start": None, "end": None}
+    return _request(store, "pin", "done", {"service": service, **window}, author)
+
+
+def acknowledge(store: Store, service: str, field: str, drift_id: str, *, author: str) -> str:
+    """Accept what a monitor alarmed at as the new usual: the monitor begins anew."""
+    chosen = {"service": service, "field": field, "drift_id": drift_id}
+    return _request(store, "acknowledge", "done", chosen, author)
+
+
+def _request(store: Store, kind: str, state: str, chosen: Mapping[str, Any], author: str) -> str:
+    id_, now = uuid.uuid4().hex, utc_now()
+    row = {
+        "request_id": id_,
+        "kind": kind,
+        "arguments": json.dumps(dict(chosen)),
+        "state": state,
+        "requested_by": author,
+        "requested_at": now,
+        "finished_at": now if state == "done" else None,
+    }
+    audit = _audit(author, f"drift.{kind}", id_, chosen)
+    store.commit({"requests": _rows(row), "audit_log": _rows(audit)}, key=f"request:{id_}")
+    return id_
+
+
 def _review(store: Store, interaction_id: str) -> dict[str, Any]:
     found = store.query(
         "SELECT interaction_id, state, severity, reasons, assignee, decided_by, decided_at FROM reviews"

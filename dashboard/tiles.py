@@ -15,7 +15,14 @@ from dashboard.screen import Screen
 Totals: TypeAlias = Mapping[str, Any]
 
 
-def tiles_of(screen: Screen, now: Totals, past: Totals, buckets: pd.DataFrame, checked: pd.DataFrame) -> list[Tile]:
+def tiles_of(  # noqa: PLR0913, PLR0917 - one table a source
+    screen: Screen,
+    now: Totals,
+    past: Totals,
+    buckets: pd.DataFrame,
+    checked: pd.DataFrame,
+    monitors: pd.DataFrame | None = None,
+) -> list[Tile]:
     """Volume, groundedness, feedback, cost, latency, drift."""
     days, past_days = screen.window.days, max(screen.reference.days, 1e-9)
     return [
@@ -24,7 +31,7 @@ def tiles_of(screen: Screen, now: Totals, past: Totals, buckets: pd.DataFrame, c
         _feedback(now, past, buckets),
         _cost(now, past, days / past_days, buckets),
         _latency(now, past, buckets),
-        _drifted(now, checked),
+        _drifted(now, checked, monitors),
     ]
 
 
@@ -114,7 +121,7 @@ def _latency(now: Totals, past: Totals, buckets: pd.DataFrame) -> Tile:
     )
 
 
-def _drifted(now: Totals, checked: pd.DataFrame) -> Tile:
+def _drifted(now: Totals, checked: pd.DataFrame, monitors: pd.DataFrame | None = None) -> Tile:
     if checked.empty:
         words = no_content(now)
         change = "" if words else "undertow analyze"
@@ -129,12 +136,20 @@ def _drifted(now: Totals, checked: pd.DataFrame) -> Tile:
         "Drifted",
         f"{drifted} of {len(TITLES)}",
         "fields",
-        change,
+        " · ".join(part for part in (change, _alarmed(monitors)) if part),
         None if not drifted else False,
         f"{len(checked)} checks in this window",
         "views/drift.py",
         series=list(ratio),
     )
+
+
+def _alarmed(monitors: pd.DataFrame | None) -> str:
+    """How many of the continuous monitors stand in alarm at the end of the window."""
+    if monitors is None or monitors.empty:
+        return ""
+    last = monitors.groupby(["segment", "field"], dropna=False).tail(1)
+    return f"{(last['verdict'] == 'drifted').sum()} of {len(last)} monitors"
 
 
 def _names(checked: pd.DataFrame) -> list[str]:

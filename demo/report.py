@@ -22,8 +22,10 @@ _FEWEST_FLAGGED = 3
 _BACKGROUND: frozenset[Kind] = frozenset({"traffic", "article"})
 
 _DRIFT_SQL = """
-    SELECT field, segment, current_start, current_end, sentence FROM drift
-    WHERE verdict = 'drifted' ORDER BY current_start, field
+    SELECT field, segment, current_start, current_end, sentence FROM drift WHERE parent_id IS NULL
+    QUALIFY verdict = 'drifted' AND (statistic IS DISTINCT FROM 'monitor' OR lag(verdict) OVER (
+        PARTITION BY field, segment, statistic = 'monitor' ORDER BY current_start) IS DISTINCT FROM 'drifted')
+    ORDER BY current_start, field
 """
 _ALERT_SQL = """
     SELECT alert_id, happened_at, sentence, evidence FROM alert_events

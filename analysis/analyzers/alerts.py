@@ -93,7 +93,7 @@ class Alerts:
 
     name = "alerts"
     version = "1"
-    requires = ("trends", "drift", "topics")
+    requires = ("trends", "drift", "monitor", "topics")
 
     def run(self, context: Context) -> Iterator[Batch]:
         """Look for bursts where hours changed, and for days that closed; write what is not told yet."""
@@ -200,7 +200,7 @@ def _drift(row: dict[str, Any]) -> dict[str, Any]:
         "alert_id": f"builtin:drift:{row['field']}",
         "kind": "fired",
         "happened_at": row["current_start"],
-        "severity": float(np.clip(0.3 + row["effect"], 0, 1)),
+        "severity": float(np.clip(0.3 + (row["effect"] or 0.0), 0, 1)),
         "sentence": row["sentence"],
         "evidence": orjson.dumps(facts).decode(),
     }

@@ -6,52 +6,56 @@ import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pandas as pd
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from analysis.analyzer import Batch, Context
-from analysis.drift import DriftResult, benjamini_hochberg, compare, compare_behaviour, session_groups
+from analysis.analyzers.drift_segments import judge_segments
+from analysis.drift import DriftResult, benjamini_hochberg
 from analysis.drift.comparison import MINIMUM_EFFECT
-from analysis.drift.sentence import Change, Scene, verdict_sentence
-from analysis.localtime import day_start, to_local
-from analysis.turns import read_turns
+from analysis.drift.sentence import verdict_sentence
+from analysis.localtime import day_start
+from analysis.scenes import Journal
+from analysis.study import FIELDS, Pin, Rows, Study, numbers_of, onset_of, read_pins, within
 from undertow.clock import parse_duration
 from undertow.store import reads
 
-FIELDS = ("prompt", "context", "response", "behaviour")
-METHOD_VERSION = "1"
-_PERMUTATIONS = 999
-_MOST_REFERENCE_ROWS = 20_000
-_EXEMPLARS = 10
-_LOOK_BACK = timedelta(hours=24)
+METHOD_VERSION = "2"
 
 
 @dataclass(frozen=True)
-class _Comparison:
-    """One window of one service and field, before and after correction."""
+class Comparison:
+    """One window of one service and field, before correction."""
 
-    service: str | None
+    service: str
     field: str
     day: np.datetime64
-    reference: npt.NDArray[np.int64]
-    current: npt.NDArray[np.int64]
+    reference: Rows
+    current: Rows
     result: DriftResult
+
+    @property
+    def drift_id(self) -> str:
+        """Identity in the store."""
+        return f"{self.service or None}:{self.field}:{self.day}"
 
 
 class Drift:
-    """Compares every day that new turns touched; all families of a day are corrected together."""
+    """Compares every day that new turns touched; all families of a day are corrected together.
+
+    Where somebody pinned a reference for a service, days after it are compared with that.
+    """
 
     name = "drift"
     version = METHOD_VERSION
-    requires = ("embed", "topics")
+    requires = ("embed", "topics", "prompts")
 
     def run(self, context: Context) -> Iterator[Batch]:
         """Write a verdict per service, field and touched day."""
@@ -60,186 +64,116 @@ class Drift:
         if touched.empty:
             return
         days = np.unique(pd.to_datetime(touched["day"]).to_numpy().astype("datetime64[D]"))
-        study = _Study(context, *_extent(context, days))
+        judge = _Days(context, days)
         for number, day in enumerate(days):
             context.report(number, len(days), str(day))
-            yield study.batch(day)
+            yield judge.batch(day)
         context.report(len(days), len(days), "")
 
 
-class _Study:
-    """What all windows of a run share."""
+class _Days:
+    """What all days of a run share."""
 
-    def __init__(self, context: Context, start: datetime, end: datetime) -> None:
+    def __init__(self, context: Context, days: npt.NDArray[np.datetime64]) -> None:
         self._context = context
-        self._turns = turns = read_turns(context, start=start, end=end)
-        frame = turns.frame
         self._reference = parse_duration(context.settings.analysis.reference)
         self._zone = ZoneInfo(context.settings.timezone)
-        self._service = frame["service_name"].fillna("").to_numpy(object)
-        self._day = frame["day"].to_numpy().astype("datetime64[D]")
-        self._grouping = session_groups(
-            frame["session_id"].to_numpy(object),
-            frame["user_id"].to_numpy(object),
-            frame["trace_id"].to_numpy(object),
-            frame["start_time"].to_numpy(),
-            services=self._service,
-            prompt_keys=frame["prompt_text_hash"].to_numpy(object),
-            vectors=np.nan_to_num(turns.vectors["prompt"]),
-        )
-        self._topics = _topics(context, frame, {"from": start, "to": end})
-        self._labels = {row["topic_id"]: row["label"] for row in context.store.query(reads.TOPIC_LABELS).to_pylist()}
-        self._changes = [Change(**row) for row in context.store.query(reads.CHANGES).to_pylist()]
+        self._pins = read_pins(context.store)
+        self._study = Study(context, *_extent(context, days, self._pins))
+        self._day = self._study.frame["day"].to_numpy().astype("datetime64[D]")
+        self._journal = Journal.read(context.store, self._zone)
+        self._services = [str(service) for service in np.unique(self._study.service)]
 
     def batch(self, day: np.datetime64) -> Batch:
         """All comparisons of one day."""
-        wanted = [(str(service), field) for service in np.unique(self._service) for field in FIELDS]
+        wanted = [(service, field) for service in self._services for field in FIELDS]
         # One comparison a core: their matrices are too small for a library's own threads to pay.
         with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
             compared = list(pool.map(lambda pair: self._compare(pair[0], pair[1], day), wanted))
         found = [comparison for comparison in compared if comparison is not None]
         adjusted = benjamini_hochberg([comparison.result.p_value for comparison in found])
+        judged = [
+            replace(comparison, result=self._judged(comparison.result, float(p_value)))
+            for comparison, p_value in zip(found, adjusted, strict=True)
+        ]
         rows, contributions = [], []
-        for comparison, p_value in zip(found, adjusted, strict=True):
-            row = self._row(comparison, float(p_value), len(found))
-            rows.append(row)
-            contributions += self._contributions(comparison, row["drift_id"])
+        for comparison in judged:
+            rows.append(self._row(comparison, judged))
+            contributions += self._study.contributions(comparison.result, comparison.current, comparison.drift_id)
+        parents = {row["drift_id"]: row for row in rows}
+        with threadpool_limits(1):
+            rows += judge_segments(self._study, judged, parents, self._context.settings.analysis.alpha)
         if not rows:
             return Batch({})
         tables = {"drift": pa.Table.from_pylist(rows)}
         if contributions:
             tables["drift_contributions"] = pa.Table.from_pylist(contributions)
-        gone = pa.table({"drift_id": [row["drift_id"] for row in rows]})
-        return Batch(tables, delete={"drift_contributions": gone}, rows=sum(len(c.current) for c in found))
+        gone = {
+            "drift_contributions": pa.table({"drift_id": list(parents)}),
+            "drift": pa.table({"parent_id": list(parents)}),
+        }
+        return Batch(tables, delete=gone, rows=sum(len(c.current) for c in found))
 
-    def _compare(self, service: str, field: str, day: np.datetime64) -> _Comparison | None:
-        mine = self._service == service
-        usable = self._usable(field) & mine
-        first = day - np.timedelta64(self._reference)
-        reference = np.flatnonzero(usable & (self._day >= first) & (self._day < day))
+    def _compare(self, service: str, field: str, day: np.datetime64) -> Comparison | None:
+        usable = self._study.usable(field) & (self._study.service == service)
         current = np.flatnonzero(usable & (self._day == day))
         if len(current) == 0:
             return None
-        if len(reference) > _MOST_REFERENCE_ROWS:
-            chosen = np.random.default_rng(0).choice(reference, _MOST_REFERENCE_ROWS, replace=False)
-            reference = np.sort(chosen)
-        result = self._behaviour(reference, current) if field == "behaviour" else self._plain(field, reference, current)
-        return _Comparison(service or None, field, day, reference, current, result)
+        start, end = self._reference_of(service, day)
+        reference = self._study.thinned(np.flatnonzero(usable & within(self._study.frame, start, end)))
+        families = len(self._services) * len(FIELDS)  # the smallest level that the correction may ask of one
+        result = self._study.compare(field, reference, current, self._context.settings.analysis.alpha / families)
+        return Comparison(service, field, day, reference, current, result)
 
-    def _usable(self, field: str) -> npt.NDArray[np.bool_]:
-        wanted = ("prompt", "response") if field == "behaviour" else (field,)
-        present = [~np.isnan(self._turns.vectors[name][:, 0]) for name in wanted]
-        return np.asarray(np.logical_and.reduce(present))
+    def _reference_of(self, service: str, day: np.datetime64) -> tuple[datetime, datetime]:
+        """The window that a day is compared with, naive UTC: the pinned one where the day lies after it."""
+        start, _ = self._bounds(day)
+        pin = self._pins.get(service)
+        if pin is not None and pin.end <= start:
+            return pin.start, pin.end
+        return self._bounds(day - np.timedelta64(self._reference).astype("timedelta64[D]"))[0], start
 
-    def _plain(self, field: str, reference: npt.NDArray[np.int64], current: npt.NDArray[np.int64]) -> DriftResult:
-        vectors, groups = self._turns.vectors[field], self._grouping.groups
-        return compare(
-            vectors[reference],
-            vectors[current],
-            reference_groups=groups[reference],
-            current_groups=groups[current],
-            reference_topics=self._topics[reference],
-            current_topics=self._topics[current],
-            permutations=_PERMUTATIONS,
-            alpha=self._level,
-        )
+    def _judged(self, result: DriftResult, adjusted: float) -> DriftResult:
+        if result.verdict == "insufficient":
+            return result
+        drifted = adjusted <= self._context.settings.analysis.alpha and result.effect >= MINIMUM_EFFECT
+        return replace(result, verdict="drifted" if drifted else "stable")
 
-    def _behaviour(self, reference: npt.NDArray[np.int64], current: npt.NDArray[np.int64]) -> DriftResult:
-        prompts, responses = self._turns.vectors["prompt"], self._turns.vectors["response"]
-        return compare_behaviour(
-            prompts[reference],
-            responses[reference],
-            prompts[current],
-            responses[current],
-            reference_groups=self._grouping.groups[reference],
-            current_groups=self._grouping.groups[current],
-            reference_topics=self._topics[reference],
-            current_topics=self._topics[current],
-            permutations=_PERMUTATIONS,
-            alpha=self._level,
-        )
-
-    @property
-    def _level(self) -> float:
-        """The smallest level that the correction may ask of one family."""
-        families = len(np.unique(self._service)) * len(FIELDS)
-        return self._context.settings.analysis.alpha / families
-
-    def _row(self, comparison: _Comparison, adjusted: float, families: int) -> dict[str, Any]:
-        result, alpha = comparison.result, self._context.settings.analysis.alpha
-        verdict = result.verdict
-        if verdict != "insufficient":
-            verdict = "drifted" if adjusted <= alpha and result.effect >= MINIMUM_EFFECT else "stable"
-        start, end = self._bounds(comparison.day)
-        reference_start, _ = self._bounds(comparison.day - np.timedelta64(self._reference).astype("timedelta64[D]"))
-        known = not np.isnan(result.p_value)
+    def _row(self, comparison: Comparison, judged: list[Comparison]) -> dict[str, Any]:
+        result, window = comparison.result, self._bounds(comparison.day)
+        start, end = self._reference_of(comparison.service, comparison.day)
+        onset = self._study.onset(comparison.field, result, comparison.reference, comparison.current)
+        others = {
+            other.field: other.result.verdict
+            for other in judged
+            if other.service == comparison.service and other.field != comparison.field
+        }
+        scene = self._journal.scene(comparison.field, comparison.service, window, onset=onset, other_fields=others)
         return {
-            "drift_id": f"{comparison.service}:{comparison.field}:{comparison.day}",
+            "drift_id": comparison.drift_id,
             "run_id": self._context.run_id,
             "field": comparison.field,
-            "segment": comparison.service,
-            "grouping": self._grouping_text(comparison),
-            "reference_start": reference_start,
-            "reference_end": start,
-            "current_start": start,
-            "current_end": end,
-            "n_reference": result.n_reference,
-            "n_current": result.n_current,
-            "statistic": result.statistic,
-            "value": result.value if known else None,
-            "effect": result.effect if known else None,
-            "p_value": result.p_value if known else None,
-            "p_floor": result.p_floor,
-            "evidence": float(-np.log10(max(result.p_value, 1e-12))) if known else None,
-            "threshold": float(-np.log10(alpha / families)),
-            "verdict": verdict,
-            "sentence": verdict_sentence(replace(result, verdict=verdict), self._scene(comparison, start, end)),
+            "segment": comparison.service or None,
+            "parent_id": None,  # segments have one, and a table takes its columns from its first row
+            "grouping": self._study.grouping_text(comparison.current),
+            "reference_start": start,
+            "reference_end": end,
+            "current_start": window[0],
+            "current_end": window[1],
+            **numbers_of(result, self._context.settings.analysis.alpha / len(judged)),
+            **onset_of(onset),
+            "sentence": verdict_sentence(result, scene),
             "method_version": METHOD_VERSION,
         }
-
-    def _scene(self, comparison: _Comparison, start: datetime, end: datetime) -> Scene:
-        near = [change for change in self._changes if start - _LOOK_BACK <= change.at < end]
-        first, last = to_local(start, self._zone), to_local(end, self._zone)
-        change = replace(near[-1], at=near[-1].at + (first - start)) if near else None
-        several = len(np.unique(self._service)) > 1
-        service = comparison.service or "" if several else ""
-        return Scene(comparison.field, first, last, change, _LOOK_BACK, self._labels, service=service)
 
     def _bounds(self, day: np.datetime64) -> tuple[datetime, datetime]:
         """A local day as naive UTC."""
         return day_start(day, self._zone), day_start(day + np.timedelta64(1, "D"), self._zone)
 
-    def _grouping_text(self, comparison: _Comparison) -> str:
-        session = self._turns.frame["session_id"].to_numpy(object)[comparison.current]
-        without = float(np.mean([not value for value in session]))
-        return f"session ({without:.0%} without)"
 
-    def _contributions(self, comparison: _Comparison, drift_id: str) -> list[dict[str, Any]]:
-        ids = self._turns.frame["interaction_id"].to_numpy(object)[comparison.current]
-        found = [
-            {
-                "drift_id": drift_id,
-                "topic_id": item.topic_id,
-                "share_reference": item.share_reference,
-                "share_current": item.share_current,
-                "contribution": item.contribution,
-                "kind": item.kind,
-                "exemplars": orjson.dumps([ids[i] for i in item.exemplars[:_EXEMPLARS]]).decode(),
-            }
-            for item in comparison.result.contributions
-        ]
-        return found
-
-
-def _extent(context: Context, days: npt.NDArray[np.datetime64]) -> tuple[datetime, datetime]:
+def _extent(context: Context, days: npt.NDArray[np.datetime64], pins: Mapping[str, Pin]) -> tuple[datetime, datetime]:
     """From the first day of the first reference to the end of the last day."""
     zone = ZoneInfo(context.settings.timezone)
     reference = np.timedelta64(parse_duration(context.settings.analysis.reference))
-    first = (days[0] - reference).astype("datetime64[D]")
-    return day_start(first, zone), day_start(days[-1] + np.timedelta64(1, "D"), zone)
-
-
-def _topics(context: Context, frame: pd.DataFrame, bounds: Mapping[str, object]) -> npt.NDArray[np.int64]:
-    assigned = context.store.query(reads.ASSIGNED_TOPICS, bounds).to_pandas().set_index("interaction_id")["topic_id"]
-    topics: npt.NDArray[np.int64] = frame["interaction_id"].map(assigned).fillna(-1).to_numpy(np.int64)
-    return topics
+    first = day_start((days[0] - reference).astype("datetime64[D]"), zone)
+    return min([first, *(pin.start for pin in pins.values())]), day_start(days[-1] + np.timedelta64(1, "D"), zone)

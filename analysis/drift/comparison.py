@@ -95,8 +95,16 @@ def compare(  # noqa: PLR0913 - a published signature
     parts = parts_of(names, bounds, table, FreeDraw.observed(pooled.is_current))
     found = pooled.split(pooled.scores)
     searched = Windows(found[0], found[1], given.reference_groups, given.current_groups)
-    explanation = explain(given, *(topics or pooled.split(pooled.cells[-1])), seed=rng, searched=searched)
-    bound = bounds[_loudest(table)]
+    loudest = _loudest(table)
+    explanation = explain(
+        given,
+        *(topics or pooled.split(pooled.cells[1])),
+        seed=rng,
+        searched=searched,
+        changed=parts[names[loudest]].effect * given.n_rows[1],
+        novel=names[loudest] == "novelty",
+    )
+    bound = bounds[loudest]
     interval = effect_interval(bound, pooled.is_current, pooled.rng(12))
     return conclude(given, parts, table, explanation, alpha, interval)
 

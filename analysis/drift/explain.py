@@ -7,13 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from analysis.drift.arrays import Bools, Floats, Ints, nearest
-from analysis.drift.cells import lloyd
+from analysis.drift.arrays import Bools, Floats, Ints
 from analysis.drift.pooled import Windows
 from analysis.drift.result import Contribution, ContributionKind
 from analysis.drift.statistics.jensen_shannon import divergence_terms
+from analysis.drift.style import is_style
 
 NEIGHBOURS = np.array([6, 12, 25, 50])
+LEAST_WIDEST = 25
+WITNESSES = 8
+FARNESS = 2.0
 SEARCH_ROWS = 4_000
 MOMENT_ROWS = 20_000
 EXEMPLARS = 25
@@ -21,9 +24,6 @@ TOPIC_EXEMPLARS = 8
 CONTRIBUTIONS = 12
 LEAST_CONTRIBUTION = 0.01
 LEAST_ROWS = 10
-STYLE_COSINE = 0.08
-STYLE_CELLS = 16
-STYLE_ROWS = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,77 +43,62 @@ def explain(
     seed: int,
     kinds: tuple[Ints, Ints] | None = None,
     searched: Windows | None = None,
+    changed: float = np.inf,
+    novel: bool = False,
 ) -> Explanation:
     """Explain the difference of two windows by a partition (topics or cells) of their rows.
 
-    ``kinds``: the partition of reference and current rows whose shifts tell style from meaning;
-    ``None``: cells of the rows less their window's mean, since a change of style may carry every row
-    out of the cell of its topic. ``searched``: the same rows in fewer dimensions, in which neighbours are
-    looked for; ``None``: as given.
+    ``kinds``: see ``style.is_style``. ``searched``: the same rows in fewer dimensions, in which neighbours
+    are looked for; ``None``: as given. ``changed`` and ``novel``: see ``tellingness``.
     """
-    telling = tellingness(searched or given, seed)
+    telling = tellingness(searched or given, seed, changed=changed, novel=novel)
     ranked = _one_per_group(np.argsort(-telling, kind="stable"), given.current_groups)
     ranked = ranked[np.isfinite(telling[ranked])]
     table = _topic_table(given, reference_topics, current_topics)
     contributions = _contributions(table, ranked, current_topics)
-    shifts = _topic_table(given, *(kinds or _centred_cells(given, seed))).shifts
     exemplars = tuple(int(i) for i in ranked[:EXEMPLARS])
-    return Explanation(contributions, exemplars, mean_cosine(shifts) > STYLE_COSINE)
+    return Explanation(contributions, exemplars, is_style(given, seed, kinds))
 
 
-def _centred_cells(given: Windows, seed: int) -> tuple[Ints, Ints]:
-    """Return coarse cells of reference and current rows less their window's mean."""
-    windows = [rows - rows.mean(axis=0) for rows in (given.reference, given.current)]
-    rows = np.concatenate(windows)
-    k = max(3, min(STYLE_CELLS, len(rows) // STYLE_ROWS))
-    cell = nearest(rows, lloyd(rows, k, np.random.default_rng([seed, 22])))[0]
-    return cell[: len(windows[0])], cell[len(windows[0]) :]
-
-
-def tellingness(given: Windows, seed: int) -> Floats:
+def tellingness(given: Windows, seed: int, *, changed: float = np.inf, novel: bool = False) -> Floats:
     """Return how telling each current row is, (n,): the standardised share of current rows around it.
 
     Of the nearest pooled rows from *other* groups (a session of near-duplicates would otherwise vouch for
-    itself), at the size of neighbourhood that shows most; ties are broken by the distance to the nearest
-    reference row. Large windows are sampled to ``SEARCH_ROWS`` rows each; a row that was not drawn gets
-    minus infinity.
+    itself), at the size of neighbourhood that shows most, averaged over the row and its eight nearest current
+    rows: one row that stands well by chance has no witnesses. Large windows are sampled to ``SEARCH_ROWS``
+    rows each; a row that was not drawn gets minus infinity.
+
+    ``changed``: about how many rows changed; much wider neighbourhoods than that would only hold others.
+    ``novel``: whether it is their distance from the reference that makes them stand out; then that counts too.
     """
     rng = np.random.default_rng([seed, 21])
     mine = _sample(len(given.current), rng)
     other = _sample(len(given.reference), rng)
     rows = np.concatenate([given.reference[other], given.current[mine]])
     groups = np.concatenate([given.reference_groups[other], given.current_groups[mine] + len(given.reference)])
+    sizes = np.minimum(NEIGHBOURS[max(LEAST_WIDEST, changed) >= NEIGHBOURS], len(rows) - 1)
+    blocks = [
+        _neighbour_share(slice(start, min(start + 1024, len(rows))), rows, groups, len(other), sizes)
+        for start in range(len(other), len(rows), 1024)
+    ]
+    share, farness, witnesses = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    found = (share + share[witnesses].sum(axis=1)) / (1 + witnesses.shape[1])
+    rank = np.argsort(np.argsort(farness)) / len(farness)
     telling = np.full(len(given.current), -np.inf)
-    for start in range(0, len(mine), 1024):
-        block = mine[start : start + 1024]
-        own = groups[len(other) + start : len(other) + start + len(block)]
-        telling[block] = _neighbour_share(given.current[block], own, rows, groups, len(other))
+    # Without novelty the distance only breaks ties.
+    telling[mine] = found + (FARNESS if novel else 1e-6) * rank
     return telling
-
-
-def mean_cosine(shifts: Floats) -> float:
-    """Return the mean pairwise cosine of shift vectors (t, d); 0 for fewer than three.
-
-    When all topics move the same way, the wording changed (style), not what is asked (meaning).
-    """
-    norms = np.linalg.norm(shifts, axis=1)
-    unit = shifts[norms > 1e-9] / norms[norms > 1e-9, None]
-    if len(unit) < 3:
-        return 0.0
-    total = unit.sum(axis=0)
-    return float((total @ total - len(unit)) / (len(unit) * (len(unit) - 1)))
 
 
 @dataclass(frozen=True, eq=False)
 class _TopicTable:
-    """Per topic (t,): shares, parts of the change; shifts (u, d) of topics with enough rows."""
+    """Per topic (t,): shares and the parts of the change."""
 
     topics: Ints
     before: Floats
     after: Floats
     share_part: Floats
     within_part: Floats
-    shifts: Floats
 
 
 def _topic_table(given: Windows, reference_topics: Ints, current_topics: Ints) -> _TopicTable:
@@ -123,12 +108,11 @@ def _topic_table(given: Windows, reference_topics: Ints, current_topics: Ints) -
     n1, mean1, noise1 = _moments(given.current, second, given.current_groups, len(topics))
     before, after = n0 / max(1.0, n0.sum()), n1 / max(1.0, n1.sum())
     usable = (n0 >= LEAST_ROWS) & (n1 >= LEAST_ROWS)
-    shift = mean1 - mean0
-    moved = np.maximum(0.0, (shift**2).sum(axis=1) - noise0 - noise1)
+    moved = np.maximum(0.0, ((mean1 - mean0) ** 2).sum(axis=1) - noise0 - noise1)
     some = np.concatenate([window[:MOMENT_ROWS] for window in (given.reference, given.current)])
     spread = max(1e-12, 2.0 * float(some.var(axis=0).sum()))
     within = np.where(usable, np.minimum(before, after) * np.minimum(1.0, moved / spread), 0.0)
-    return _TopicTable(topics, before, after, divergence_terms(before, after), within, shift[usable])
+    return _TopicTable(topics, before, after, divergence_terms(before, after), within)
 
 
 def _moments(rows: Floats, topic: Ints, groups: Ints, k: int) -> tuple[Floats, Floats, Floats]:
@@ -162,8 +146,9 @@ def _contributions(table: _TopicTable, ranked: Ints, current_topics: Ints) -> tu
         return ()
     parts: list[tuple[float, int, ContributionKind]] = []
     for t in range(len(table.topics)):
-        parts.append((float(table.share_part[t]) / total, t, "share"))
-        parts.append((float(table.within_part[t]) / total, t, "within"))
+        # The last digits depend on the order of the sessions' names.
+        parts.append((round(float(table.share_part[t]) / total, 9), t, "share"))
+        parts.append((round(float(table.within_part[t]) / total, 9), t, "within"))
     parts = [part for part in sorted(parts, key=lambda p: -p[0]) if part[0] >= LEAST_CONTRIBUTION]
     return tuple(_contribution(table, part, ranked, current_topics) for part in parts[:CONTRIBUTIONS])
 
@@ -183,22 +168,38 @@ def _sample(n: int, rng: np.random.Generator) -> Ints:
     return np.arange(n) if n <= SEARCH_ROWS else np.sort(rng.choice(n, SEARCH_ROWS, replace=False))
 
 
-def _neighbour_share(queries: Floats, own: Ints, rows: Floats, groups: Ints, n_reference: int) -> Floats:
-    """Return the largest standardised share of current rows over sizes, plus a small term for distance."""
-    squared = np.einsum("ij,ij->i", rows, rows) - 2.0 * (queries @ rows.T)
-    squared += np.einsum("ij,ij->i", queries, queries)[:, None]
-    to_reference = np.sqrt(np.maximum(squared[:, :n_reference].min(axis=1), 0.0))
-    squared[own[:, None] == groups[None, :]] = np.inf
-    sizes = np.minimum(NEIGHBOURS, len(rows) - 1)
+def _neighbour_share(
+    block: slice, rows: Floats, groups: Ints, n_reference: int, sizes: Ints
+) -> tuple[Floats, Floats, Ints]:
+    """Return what rows of ``block`` have around them: share, distance, witnesses.
+
+    The largest standardised share of current rows over sizes (b,), the squared distance to the nearest
+    reference row (b,), and the positions in the current window of the nearest current rows of other
+    groups (b, ``WITNESSES``).
+    """
+    squared = np.einsum("ij,ij->i", rows, rows) - 2.0 * (rows[block] @ rows.T)
+    farness = squared[:, :n_reference].min(axis=1) + np.einsum("ij,ij->i", rows[block], rows[block])
+    squared[_same_group(groups, block)] = np.inf
     found = np.argpartition(squared, sizes[-1] - 1, axis=1)[:, : sizes[-1]]
     order = np.argsort(np.take_along_axis(squared, found, axis=1), axis=1)
     is_current = np.take_along_axis(found, order, axis=1) >= n_reference
     usual = 1.0 - n_reference / len(rows)
     shares = np.cumsum(is_current, axis=1)[:, sizes - 1] / sizes
     standardised = (shares - usual) * np.sqrt(sizes / max(1e-9, usual * (1.0 - usual)))
-    # The tie-breaker stays below one neighbour's worth.
-    farness = to_reference / (1.0 + to_reference) / (sizes[-1] + 1.0)
-    return np.asarray(standardised.max(axis=1) + farness)
+    n_witnesses = min(WITNESSES, len(rows) - n_reference - 1)
+    witnesses = np.argpartition(squared[:, n_reference:], n_witnesses - 1, axis=1)[:, :n_witnesses]
+    return standardised.max(axis=1), farness, witnesses
+
+
+def _same_group(groups: Ints, block: slice) -> tuple[Ints, Ints]:
+    """Return row of the block and position of every member of the row's group."""
+    order = np.argsort(groups, kind="stable")
+    sizes = np.bincount(groups)
+    starts = np.cumsum(sizes) - sizes
+    own = groups[block]
+    row = np.repeat(np.arange(len(own)), sizes[own])
+    within = np.arange(len(row)) - np.repeat(np.cumsum(sizes[own]) - sizes[own], sizes[own])
+    return row, order[np.repeat(starts[own], sizes[own]) + within]
 
 
 def _one_per_group(ranked: Ints, groups: Ints) -> Ints:

@@ -12,7 +12,7 @@ from analysis.drift.arrays import Floats, Ints
 SMALLEST = 12
 LARGEST_SHARE = 0.024
 ANCHORS = 2_048
-MANY_ROWS = 50_000
+FEW_ROWS, MANY_ROWS = 4_000, 50_000
 LEARN_ROWS = 20_000
 BLOCK_CELLS = 4_000_000
 
@@ -46,7 +46,8 @@ def fit_balls(rows: Floats, groups: Ints, n_groups: int, rng: np.random.Generato
     distances to a sample of them. Rows at equal distance are all in or all out.
     """
     n = len(rows)
-    most = ANCHORS if n <= MANY_ROWS else ANCHORS // 2
+    # Few rows are covered many times over; with very many, every anchor is dear.
+    most = ANCHORS if FEW_ROWS < n <= MANY_ROWS else ANCHORS // 2
     anchors = np.sort(rng.choice(n, most, replace=False)) if n > most else np.arange(n)
     learn = np.sort(rng.choice(n, LEARN_ROWS, replace=False)) if n > LEARN_ROWS else np.arange(n)
     ranks = np.array([min(len(learn), max(1, round(k * len(learn) / n))) for k in ball_sizes(n)]) - 1

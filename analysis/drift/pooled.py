@@ -20,6 +20,8 @@ MIN_ROWS = 30
 MIN_GROUPS = 10
 BLOCKS = 1_000
 RESOLUTIONS = (32, 128)
+FINEST = 400
+FINEST_FROM, FINEST_TO = 8_000, 50_000
 AXES_ROWS = 10_000
 SEARCHED = 64
 
@@ -81,8 +83,13 @@ class Pooled:
 
     @property
     def resolutions(self) -> tuple[int, ...]:
-        """Number of cells at each resolution; few rows get fewer cells."""
-        return tuple(max(2, min(k, len(self.rows) // 8)) for k in RESOLUTIONS)
+        """Number of cells at each resolution; few rows get fewer cells, many a third resolution.
+
+        With very many rows the third would cost more than all else.
+        """
+        n = len(self.rows)
+        usual = tuple(max(2, min(k, n // 8)) for k in RESOLUTIONS)
+        return (*usual, FINEST) if FINEST_FROM <= n <= FINEST_TO else usual
 
     def components(self, d: int) -> Floats:
         """Return the scores (n, at most d) of the centred rows on their leading principal components (64 at most).

@@ -59,6 +59,8 @@ class Scene:
         Since when, with its interval, in the same time zone; ``None`` where no moment stands out.
     other_fields
         Verdict on the other fields of the same service and window.
+    lead
+        What stands in place of "Since …", where it is no window that is compared.
     """
 
     subject: str
@@ -73,6 +75,7 @@ class Scene:
     onset_low: datetime | None = None
     onset_high: datetime | None = None
     other_fields: Mapping[str, str] = field(default_factory=dict)
+    lead: str = ""
 
 
 def verdict_sentence(result: DriftResult, scene: Scene) -> str:
@@ -89,7 +92,7 @@ def verdict_sentence(result: DriftResult, scene: Scene) -> str:
         return f"Not enough data to judge {subject}: {_sizes(result, scene)}; needed: {result.needed}."
     if result.verdict == "stable":
         return _stable(result, scene, subject)
-    clauses = [f"Since {_when(scene)}, {_what(result, scene, subject)}", _manner(result, scene)]
+    clauses = [f"{scene.lead or f'Since {_when(scene)}'}, {_what(result, scene, subject)}", _manner(result, scene)]
     clauses += [_elsewhere(scene), _cause(scene)]
     told = "; ".join(clause for clause in clauses if clause)
     return f"{told} ({p_text(result)}; effect {_percent(result.effect)}; {_sizes(result, scene)})."

@@ -20,6 +20,7 @@ FIELDS: Mapping[str, str] = {
     "response": "answers",
     "behaviour": "behaviour",
 }
+_HIGHEST = 3.0  # how far above the threshold evidence is drawn; it grows without limit
 _COLORS = {"drifted": RED, "stable": REFERENCE, "insufficient": FAINT}
 
 
@@ -136,6 +137,47 @@ def evidence(
         )
     figure.update_layout(hovermode="closest")
     figure.update_yaxes(rangemode="tozero", title={"text": "evidence, −log₁₀ p", "font": {"size": 12}})
+    add_letters(figure, letters, x_range)
+    return figure
+
+
+def monitors(table: pd.DataFrame, letters: Sequence[Letter], x_range: Range, height: int = 190) -> go.Figure:
+    """Evidence of the monitors of one field, a line a service, with the threshold; red from the alarm on.
+
+    Parameters
+    ----------
+    table : rows of monitors in the order of time, with ``x``, the naive local time of each.
+    """
+    figure = go.Figure()
+    top = float(table["threshold"].max())
+    for number, (service, part) in enumerate(table.groupby("segment", dropna=False)):
+        shown = part["evidence"].clip(upper=_HIGHEST * top)
+        alarmed = (part["verdict"] == "drifted").any()
+        figure.add_trace(
+            go.Scatter(
+                x=part["x"],
+                y=shown,
+                mode="lines+markers",
+                line={"color": RED if alarmed else REFERENCE, "width": 1.5},
+                marker={"size": 4, "color": [_COLORS.get(verdict, FAINT) for verdict in part["verdict"]]},
+                customdata=[escape(shorten(sentence, 160)) for sentence in part["sentence"]],
+                hovertemplate="%{customdata}<extra></extra>",
+            )
+        )
+        figure.add_annotation(
+            x=part["x"].iloc[-1],
+            y=float(shown.iloc[-1]),
+            text=escape(str(service or "")),
+            showarrow=False,
+            xanchor="right",
+            yanchor="bottom",
+            yshift=12 * number,
+            font={"size": 11},
+        )
+    figure.add_hline(y=top, line={"color": REFERENCE, "width": 1, "dash": "dash"})
+    styled(figure, height, x_range)
+    figure.update_layout(hovermode="closest")
+    figure.update_yaxes(rangemode="tozero", title={"text": "log₁₀ evidence", "font": {"size": 12}})
     add_letters(figure, letters, x_range)
     return figure
 

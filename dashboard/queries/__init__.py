@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 
-from dashboard.queries import common, detail, operations, overview, quality, topics
+from dashboard.queries import common, detail, drift, operations, overview, quality, safety, topics, trust
 
 NAMED: Mapping[str, str] = {
     **common.NAMED,
     **overview.NAMED,
     **topics.NAMED,
     **quality.NAMED,
+    **trust.NAMED,
     **detail.NAMED,
+    **drift.NAMED,
     **operations.NAMED,
+    **safety.NAMED,
 }

@@ -57,9 +57,10 @@ NAMED = {
     "drift_in": """
         SELECT drift_id, field, segment, grouping, current_start, current_end, reference_start, reference_end,
                n_reference, n_current, statistic, value, effect, p_value, p_floor, evidence, threshold, verdict,
-               sentence, method_version
+               sentence, method_version, effect_low, effect_high, onset
         FROM drift
-        WHERE current_end > $start AND current_start < $end AND ($service IS NULL OR segment = $service)
+        WHERE parent_id IS NULL AND statistic IS DISTINCT FROM 'monitor'
+          AND current_end > $start AND current_start < $end AND ($service IS NULL OR segment = $service)
         ORDER BY current_start, field, segment
         LIMIT 1000
     """,

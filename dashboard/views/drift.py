@@ -11,7 +11,7 @@ import streamlit as st
 
 from dashboard import data, screen, series
 from dashboard.charts import base, drift
-from dashboard.components import cards, text
+from dashboard.components import cards, drift_tools, text
 from dashboard.filters import Window
 from dashboard.formats import escape, json_list, span_text, stamp
 
@@ -115,7 +115,7 @@ def method_line(check: Mapping[str, Any]) -> str:
     parts = [
         f"loudest statistic: {str(check['statistic'] or '').replace('_', ' ')}",
         f"n = {check['n_current'] or 0:,} against {check['n_reference'] or 0:,}",
-        f"effect {check['effect']:.3g}" if check["effect"] is not None else "",
+        _effect(check),
         f"p = {p:.2g}" + (f" (cannot be below {floor:.2g})" if floor is not None else "")
         if p is not None
         else "no p-value",
@@ -123,6 +123,14 @@ def method_line(check: Mapping[str, Any]) -> str:
         f"method version {check['method_version']}" if check["method_version"] else "",
     ]
     return "Method: " + " · ".join(part for part in parts if part)
+
+
+def _effect(check: Mapping[str, Any]) -> str:
+    if check["effect"] is None:
+        return ""
+    known = check["effect_low"] is not None
+    within = f" (95 % interval {check['effect_low']:.2g} to {check['effect_high']:.2g})" if known else ""
+    return f"effect {check['effect']:.3g}{within}"
 
 
 def sentence_of(field: str, check: Mapping[str, Any]) -> str:
@@ -151,17 +159,22 @@ def draw() -> None:
             "Each day is compared with the weeks before it, once there is enough past.",
             "undertow analyze --only embed,topics,drift",
         )
+        drift_tools.draw_compare(now, None, field)
         return
     with bar:
         check = choose(rows)
+        drift_tools.draw_pin(now, check)
     with head:
         text.lead(sentence_of(field, check))
     left, right = st.columns([0.58, 0.42], gap="large")
     with left:
         draw_evidence(field, check)
+        drift_tools.draw_monitor(now, field)
     with right:
         parts = draw_contributions(check)
+        drift_tools.draw_segments(check)
     draw_examples(check, parts)
+    drift_tools.draw_compare(now, check, field)
     st.html(f'<p class="ut-small">{escape(method_line(check))}</p>')
 
 

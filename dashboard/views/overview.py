@@ -27,8 +27,9 @@ def draw_tiles() -> None:
     past = data.read("totals", now.filters, now.reference).iloc[0]
     buckets = series.steps(now, now.window)
     checked = data.read("drift_in", window=now.window, service=now.filters.service)
+    monitors = data.read("monitors_in", window=now.window, service=now.filters.service)
     with st.container(key="tiles"):
-        for column, item in zip(st.columns(6), tiles_of(now, current, past, buckets, checked), strict=True):
+        for column, item in zip(st.columns(6), tiles_of(now, current, past, buckets, checked, monitors), strict=True):
             with column:
                 tile.draw(item, now.filters.to_query())
     st.html(f'<p class="ut-small">{escape(rates_line(current, past))}</p>')

@@ -8,9 +8,9 @@ from scipy.stats import binom
 
 from analysis.drift import compare, compare_behaviour, compare_to_past
 from analysis.drift.comparison import permuted
-from analysis.drift.explain import mean_cosine
 from analysis.drift.past import leave_one_out_z
 from analysis.drift.permutation import FreeDraw, joint_p_value
+from analysis.drift.style import mean_cosine
 
 D = 32
 CENTRES = np.random.default_rng(77).standard_normal((12, D)).astype(np.float32)

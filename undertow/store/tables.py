@@ -60,5 +60,6 @@ TABLES: Mapping[str, Table] = {
     "requests": Table(("request_id",)),
     "runs": Table(("run_id",)),
     "audit_log": Table(("audit_id",), "keep"),
+    "judge_calls": Table(("call_id",), "keep"),
     "redactions": Table(("batch", "hour", "service_name", "environment", "kind")),
 }

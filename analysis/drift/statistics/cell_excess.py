@@ -14,7 +14,7 @@ from analysis.drift.statistics.excess import Excess
 
 @dataclass(frozen=True)
 class CellExcess:
-    r"""Largest standardised change of a cell's share, over two resolutions.
+    r"""Largest standardised change of a cell's share, over two resolutions (three from 8,000 to 50,000 rows).
 
     .. math:: T = \max_c \left| \frac{\sum_{g \in \mathrm{current}} (c_{gc} - p_c n_g)}{\mathrm{sd}_c} \right|
 

@@ -13,6 +13,8 @@ from analysis.drift.permutation import Draw
 from analysis.drift.pooled import Pooled
 
 LOUDEST = 0.01
+LOUDEST_ROWS = 20
+FEWEST_LOUDEST = 4
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class NeighbourhoodExcess:
               z_{ak} = \frac{\sum_{g \in \mathrm{current}} (c_{gak} - p_{ak} n_g)}{\mathrm{sd}_{ak}}
 
     A neighbourhood is the k rows nearest to an anchor row among the pooled rows, whatever their window;
-    :math:`A_k` are the 1 % of anchors with the largest z under the labelling at hand. Unlike cells,
+    :math:`A_k` are the 1 % of anchors with the largest z under the labelling at hand, but no more than 20 rows
+    hold, since among very many rows 1 % would dilute a topic of a few dozen. Unlike cells,
     neighbourhoods have no borders that cut a small topic in two, and a new topic of m messages fills about m
     of them. Sources: the scan statistic, Kulldorff, 1997, doi:10.1080/03610929708831995; nearest-neighbour
     two-sample tests, Schilling, 1986, doi:10.2307/2289012; sd as in ``excess.Excess``. Sees small topics
@@ -72,7 +75,8 @@ class BoundNeighbourhoodExcess:
 
     def values(self, draw: Draw) -> Floats:
         """Return the statistic under each labelling, (b,)."""
-        return np.asarray(sum(_mean_of_largest(z) for z in self._standardised(draw)), dtype=np.float64)
+        n_rows = float(self.sizes.sum())
+        return np.asarray(sum(_mean_of_largest(z, n_rows) for z in self._standardised(draw)), dtype=np.float64)
 
     def effect(self, before: Floats, after: Floats) -> Floats:
         """Return by how much the share of the rows in the strongest neighbourhood rose, (b,)."""
@@ -115,7 +119,8 @@ class _Given:
         return self.given if eligible is None else self.given * eligible
 
 
-def _mean_of_largest(z: Floats) -> Floats:
-    """Return the mean of the 1 % largest rows of each column (a, b), (b,)."""
-    m = max(1, round(LOUDEST * len(z)))
+def _mean_of_largest(z: Floats, n_rows: float) -> Floats:
+    """Return the mean of the largest rows of each column of ``z`` (a, b), (b,); ``n_rows``: of the windows."""
+    share = min(LOUDEST, LOUDEST_ROWS / max(n_rows, 1.0))
+    m = min(len(z), max(FEWEST_LOUDEST, round(share * len(z))))
     return np.asarray(np.partition(z, len(z) - m, axis=0)[-m:].mean(axis=0))
