@@ -9,8 +9,8 @@ import orjson
 import pyarrow as pa
 
 from analysis.analyzer import Batch, Context
-from analysis.groundedness import load_scorer
 from analysis.metrics.severity import Judgements, judge
+from analysis.scoring import configured_scorer
 from undertow.store import reads
 
 
@@ -18,8 +18,8 @@ class Flags:
     """Opens reviews, and escalates those that got worse since a person decided."""
 
     name = "flags"
-    version = "1"
-    requires = ("groundedness", "refusals")
+    version = "2"
+    requires = ("groundedness", "refusals", "safety")
 
     def run(self, context: Context) -> Iterator[Batch]:
         """Judge what is new; the store's rule keeps every decision of a person.
@@ -30,7 +30,7 @@ class Flags:
         if judged.num_rows == 0:
             return
         known = {row["interaction_id"]: row for row in context.store.query(reads.REVIEW_STATES).to_pylist()}
-        threshold = load_scorer(context.settings.groundedness.scorer).score("", ()).threshold
+        threshold = configured_scorer(context.store, context.settings).score("", ()).threshold
         calls = judged.to_pylist()
         reviews = (_review(row, threshold, known.get(row["interaction_id"])) for row in calls)
         rows = [review for review in reviews if review is not None]
@@ -73,4 +73,5 @@ def _judgements(row: dict[str, Any], threshold: float) -> Judgements:
         truncated=row["finish_reason"] == "length",
         refused=row["refused"],
         repeated_tool_calls=row["repeated_tool_calls"],
+        unsafe=tuple((item["name"], item["label"], item["explanation"]) for item in row["unsafe"] or ()),
     )

@@ -6,7 +6,7 @@ worth a look, ``1 - prod(1 - weight)``, so a second reason always raises severit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 OPEN_AT = 0.3
@@ -35,6 +35,9 @@ class Judgements:
         Whether the answer was cut off by the token limit; whether it refuses.
     repeated_tool_calls
         Most times that the trace makes one tool call, by name and arguments.
+    unsafe
+        What the safety detectors found: name, label that begins with the place, and a sentence with rule, value and
+        threshold.
     """
 
     risk: float | None = None
@@ -48,6 +51,7 @@ class Judgements:
     truncated: bool = False
     refused: bool = False
     repeated_tool_calls: int = 0
+    unsafe: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ Finding = tuple[float, str]
 def judge(judgements: Judgements) -> Severity:
     """Return severity and reasons of one interaction."""
     found = [finding for rule in RULES if (finding := rule(judgements)) is not None]
+    found += [_unsafe(name, label, sentence) for name, label, sentence in judgements.unsafe]
+    found = list({sentence: (weight, sentence) for weight, sentence in sorted(found)}.values())
     found.sort(key=lambda finding: -finding[0])
     calm = 1.0
     for weight, _ in found:
@@ -130,6 +136,23 @@ def _looping(j: Judgements) -> Finding | None:
     return weight, f"The agent made the same tool call {j.repeated_tool_calls} times."
 
 
+def _unsafe(name: str, label: str, sentence: str) -> Finding:
+    """What somebody asks weighs less than what the model says: people may write their own address and swear."""
+    weight = SAFETY_WEIGHTS.get(name, _USUAL_WEIGHT)
+    return (_HINT if name in _OWN_WORDS and label.startswith("prompt:") else weight), sentence
+
+
+SAFETY_WEIGHTS: Mapping[str, float] = {
+    "system_prompt_leakage": 0.8,
+    "unsafe_tool_call": 0.8,
+    "context_access": 0.8,
+    "personal_data": 0.5,
+    "prompt_injection": 0.5,
+    "policy": 0.5,
+    "offensive_language": 0.5,
+}
+_USUAL_WEIGHT, _HINT = 0.5, 0.15
+_OWN_WORDS = ("personal_data", "offensive_language")
 _LOOP = 3
 RULES: Sequence[Callable[[Judgements], Finding | None]] = (
     _ungrounded,
