@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -115,10 +115,15 @@ class _Study:
                 reference_groups=groups[before],
                 current_groups=groups[today],
                 day=day,
+                closed=bool(day < self._today()),
             )
             for topic, members in found:
                 self._note_birth(topic, today[list(members)])
         self._seen_day = days[-1]
+
+    def _today(self) -> np.datetime64:
+        zone = ZoneInfo(self._context.settings.timezone)
+        return np.datetime64(self._context.now.replace(tzinfo=UTC).astimezone(zone).date())
 
     def refit_if_due(self) -> None:
         """Refit once the traffic has grown by half."""

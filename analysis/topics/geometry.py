@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 DoubleArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 
 BLOCK_ROWS = 8192
 SHORTEST = 1e-12

@@ -1,9 +1,10 @@
 """Which layer of a hierarchy becomes the topics, without labels to judge by.
 
 Each layer's noise is filled from the nearest cluster mean and the mean silhouette (Rousseeuw, 1987; cosine
-distance) of a sample is compared. The silhouette alone prefers very many small clusters on real questions,
-so a layer may hold at most ``1.25 * sqrt(n)`` topics, and among layers within .01 of the best the coarsest
-wins: fewer topics are easier to read, and a difference that small is noise of the sample. Merged clusters are
+distance) of a sample is compared. The silhouette alone prefers very many small clusters, above all where texts
+come from templates, and is nearly flat around the best layer of real questions. So every ``sqrt(n)`` topics cost
+.045 of silhouette, a layer may hold at most ``1.75 * sqrt(n)`` topics, and among layers within .015 of the best
+the finest wins: a layer that is too coarse loses far more accuracy than one that is too fine. Merged clusters are
 taken instead of any layer only where they gain very much.
 """
 
@@ -16,8 +17,11 @@ import numpy as np
 from analysis.topics.geometry import FloatArray, IntArray, fill_noise, mean_directions
 
 SAMPLE_ROWS = 3000
-TOLERANCE = 0.01
-MOST_TOPICS_PER_ROOT = 1.25
+# Tuned on Banking77, HWU64, subsets of them by intents and rows, and two sets from a grammar: on 82 % of 33 sets the
+# chosen layer is within .05 of the best layer's adjusted Rand index; with the coarsest layer within .01, on 67 %.
+TOLERANCE = 0.015
+COST_PER_ROOT = 0.045
+MOST_TOPICS_PER_ROOT = 1.75
 MERGE_STEP = 1.2
 # On question sets with known intents, merging gained .03 to .09 of silhouette and often lost accuracy; on round
 # clouds that an engine had shattered it gained more than .4.
@@ -81,16 +85,23 @@ def _coarsest(layers: Sequence[IntArray]) -> int:
 
 
 def _best(X: FloatArray, layers: Sequence[IntArray], seed: int) -> tuple[IntArray | None, float]:
-    """Return the layer with the best silhouette, the coarsest among near ties, or None where none is usable."""
-    most = MOST_TOPICS_PER_ROOT * np.sqrt(len(X))
+    """Return the layer with the best silhouette after cost, the finest among near ties, or None if none is usable."""
+    root = np.sqrt(len(X))
+    most = MOST_TOPICS_PER_ROOT * root
     usable = [layer for layer in layers if 2 <= _clusters(layer) <= most]
     if not usable:
         return None, float("nan")
     qualities = [silhouette(X, fill_noise(X, layer), seed) for layer in usable]
     known = np.nan_to_num(qualities, nan=-1.0)
-    close = np.flatnonzero(known >= known.max() - TOLERANCE)
-    chosen = min(close.tolist(), key=lambda i: _clusters(usable[i]))
+    gains = known - COST_PER_ROOT / root * np.array([_clusters(layer) for layer in usable])
+    close = np.flatnonzero(gains >= gains.max() - TOLERANCE)
+    chosen = max(close.tolist(), key=lambda i: _clusters(usable[i]))
     return usable[chosen], float(known[chosen])
+
+
+def worth(X: FloatArray, labels: IntArray, seed: int = 0) -> float:
+    """Return what `choose_labels` compares: the silhouette of the filled labels less the cost of their number."""
+    return silhouette(X, fill_noise(X, labels), seed) - COST_PER_ROOT / float(np.sqrt(len(X))) * _clusters(labels)
 
 
 def silhouette(X: FloatArray, labels: IntArray, seed: int = 0) -> float:

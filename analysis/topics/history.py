@@ -18,7 +18,11 @@ Topics = Mapping[int, Topic]
 
 
 def describe_changes(
-    before: Topics, after: Topics, old_labels: IntArray, new_labels: IntArray
+    before: Topics,
+    after: Topics,
+    old_labels: IntArray,
+    new_labels: IntArray,
+    earlier: Mapping[int, tuple[float, float]],
 ) -> tuple[TopicEvent, ...]:
     """Return the events between two fits, in order of topic id.
 
@@ -28,6 +32,9 @@ def describe_changes(
         Topics by id.
     old_labels, new_labels
         Topic id of every current row (n,) by the earlier and by the later fit, -1 for none.
+    earlier
+        By topic id of the later fit its share of the earlier fit's rows, and of how many (effective) rows that is
+        known. Both shares are thus counted by the same rule: borders that moved are no growth.
 
     Returns
     -------
@@ -44,7 +51,7 @@ def describe_changes(
         *_splits(parts, before, after),
         *_ends(before, after, flows, old_labels, parts),
         *(_born(after[i]) for i in sorted(set(after) - set(before) - children)),
-        *_sizes(before, after, set(parts)),
+        *_sizes(before, after, set(parts), earlier),
     ]
     return tuple(sorted(events, key=lambda event: (event.topic_id, event.kind)))
 
@@ -102,20 +109,23 @@ def _born(topic: Topic) -> TopicEvent:
     return TopicEvent("born", topic.topic_id, (), 0, topic.size, sentence)
 
 
-def _sizes(before: Topics, after: Topics, divided: set[int]) -> Iterator[TopicEvent]:
+def _sizes(
+    before: Topics, after: Topics, divided: set[int], earlier: Mapping[int, tuple[float, float]]
+) -> Iterator[TopicEvent]:
     for topic_id in sorted((set(before) & set(after)) - divided):
         old, new = before[topic_id], after[topic_id]
-        if min(old.share, new.share) <= 0 or not _changed(old, new):
+        share, rows = earlier.get(topic_id, (0.0, 0.0))
+        if min(share, new.share) <= 0 or not _changed(share, rows, new):
             continue
-        grew = new.share > old.share
+        grew = new.share > share
         word = "grew" if grew else "shrank"
-        sentence = f"“{new.label}” {word} from {old.share:.1%} to {new.share:.1%} of messages."
+        sentence = f"“{new.label}” {word} from {share:.1%} to {new.share:.1%} of messages."
         yield TopicEvent("grew" if grew else "shrank", topic_id, (), old.size, new.size, sentence)
 
 
-def _changed(old: Topic, new: Topic) -> bool:
-    n_old, n_new = old.size / old.share, new.size / new.share
-    pooled = (old.size + new.size) / (n_old + n_new)
+def _changed(share: float, n_old: float, new: Topic) -> bool:
+    n_new = new.size / new.share
+    pooled = (share * n_old + new.size) / (n_old + n_new)
     error = sqrt(pooled * (1 - pooled) * (1 / n_old + 1 / n_new))
-    factor = max(old.share, new.share) / min(old.share, new.share)
-    return factor >= CHANGE_FACTOR and abs(new.share - old.share) >= CHANGE_Z * np.maximum(error, 1e-12)
+    factor = max(share, new.share) / min(share, new.share)
+    return factor >= CHANGE_FACTOR and abs(new.share - share) >= CHANGE_Z * np.maximum(error, 1e-12)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.topics.geometry import FloatArray, IntArray, mean_directions
+from analysis.topics.evidence import Evidence
+from analysis.topics.geometry import FloatArray, IntArray, mean_directions, nearest
 from analysis.topics.partition import Partition
 
 SAME_TOPIC_JACCARD = 0.5
 MAIN_SHARE = 0.5
 PART_SHARE = 0.2
-STRUCTURE_GAIN = 0.06
 
 
 def overlap(old: IntArray, new: IntArray) -> tuple[IntArray, IntArray, IntArray]:
@@ -56,14 +57,14 @@ def match(old: IntArray, new: IntArray) -> dict[int, int]:
     }
 
 
-def reconcile(X: FloatArray, old: Partition, old_labels: IntArray, new_labels: IntArray, next_id: int) -> Partition:
-    """Join the earlier topics with a fresh clustering of the current rows.
+def reconcile(
+    X: FloatArray, old: Partition, known: IntArray, layers: Sequence[IntArray], evidence: Evidence, next_id: int
+) -> Partition:
+    """Carry the earlier topics over, changed only where fresh clusterings propose it and the rows prove it.
 
-    A topic matched by `match` keeps its id and its old centroid. Everything else is a proposal to change the
-    structure: topics tied together by shared rows form a group, and the group's new topics replace its old
-    ones only where that raises the simplified silhouette of the group's rows; so a clusterer's mood from one
-    run to the next is not reported as history. A new topic without ancestor is born; an old topic without
-    rows disappears.
+    Every topic starts at its old centroid. A cluster that lies mostly outside all topics may be born, a topic that
+    holds several clusters may be split, topics that lie mostly in one cluster may be merged; each proposal
+    needs the support of `Evidence`. A topic that has next to no row left ends.
 
     Parameters
     ----------
@@ -71,94 +72,141 @@ def reconcile(X: FloatArray, old: Partition, old_labels: IntArray, new_labels: I
         Unit rows (n, d).
     old
         The earlier partition.
-    old_labels
+    known
         Its topic id of every row (n,), -1 for none.
-    new_labels
-        The fresh clustering (n,), labels 0…k-1, -1 for noise.
+    layers
+        Fresh clusterings (n,), labels 0…k-1, -1 for noise; the first proposals win.
+    evidence
+        The memory of the earlier fit and the rows that came since.
     next_id
         The first id that was never used.
 
     Returns
     -------
     Partition
-        Ids and starting centroids; radii are those of the proposal and must be fitted anew.
+        Ids and starting centroids, sorted by id; radii are zero and must be fitted.
     """
-    matched = match(old_labels, new_labels)
-    fresh = mean_directions(X, new_labels, int(new_labels.max(initial=-1)) + 1)
-    survivors: dict[int, FloatArray] = {}
-    for topic in matched.values():
-        survivors[topic] = old.centroids[old.ids == topic][0]
-    for group_old, group_new in _proposals(old, old_labels, new_labels, matched):
-        before = {i: old.centroids[old.ids == i][0] for i in group_old}
-        after = {j: fresh[j] for j in group_new}
-        rows = np.isin(old_labels, list(group_old)) | np.isin(new_labels, list(group_new))
-        rest = [c for i, c in survivors.items() if i not in group_old]
-        if not before or _gain(X[rows], list(before.values()), list(after.values()), rest) > STRUCTURE_GAIN:
-            for i in group_old:
-                survivors.pop(i, None)
-            for j in sorted(group_new):
-                topic = matched.get(j, next_id)
-                next_id += topic == next_id
-                survivors[topic] = after[j]
-        else:
-            survivors.update(before)
-    ids = np.array(sorted(survivors), dtype=np.int64)
-    centroids = np.array([survivors[i] for i in ids.tolist()], dtype=np.float32).reshape(len(ids), X.shape[1])
+    known = known.copy()
+    sizes = {int(i): int((known == i).sum()) for i in old.ids.tolist()}
+    kept = {i: old.centroids[row] for row, (i, size) in enumerate(sizes.items()) if evidence.lives(i, size, len(X))}
+    touched: set[int] = set()
+    for labels in layers:
+        old_ids, new_ids, table = overlap(known, labels)
+        proposals = _Proposals(X, known, labels, old_ids, new_ids, table)
+        number = replace(evidence, tests=max(len(new_ids), 1))
+        _merge(proposals, kept, touched, number)
+        next_id = _split(proposals, kept, touched, number, next_id)
+        next_id = _bear(proposals, kept, number, next_id)
+    ids = np.array(sorted(kept), dtype=np.int64)
+    centroids = np.array([kept[i] for i in ids.tolist()], dtype=np.float32).reshape(len(ids), X.shape[1])
     return Partition(ids, centroids, np.zeros(len(ids), dtype=np.float32))
 
 
-def _proposals(
-    old: Partition, old_labels: IntArray, new_labels: IntArray, matched: Mapping[int, int]
-) -> list[tuple[set[int], set[int]]]:
-    """Return groups (old ids, new labels) of topics tied by a split or a merge, births included."""
-    old_ids, new_ids, table = overlap(old_labels, new_labels)
-    groups: list[tuple[set[int], set[int]]] = []
-    partner = {topic: label for label, topic in matched.items()}
-    for column, label in enumerate(new_ids.tolist()):
-        if label not in matched:
-            source = _main(table[:, column], int((new_labels == label).sum()), old_ids)
-            groups.append(({source} if source is not None else set(), {label}))
-    for row, topic in enumerate(old_ids.tolist()):
-        if topic not in partner:
-            target = _main(table[row], int((old_labels == topic).sum()), new_ids)
-            groups.append(({topic}, {target} if target is not None else set()))
-    # A matched topic that takes part in a split or merge brings its other half along.
-    for group_old, group_new in groups:
-        group_new.update(partner[i] for i in tuple(group_old) if i in partner)
-        group_old.update(matched[j] for j in tuple(group_new) if j in matched)
-    return _joined(groups)
+def left_behind(X: FloatArray, known: IntArray, old: Partition, alive: IntArray) -> IntArray:
+    """Return ``known`` (n,) with rows around topics that ended given to them: they tell what became of those.
+
+    Around means within half the typical distance between neighbouring topics, which is farther than a radius: the
+    parts of a topic that was split may both lie outside it.
+    """
+    ended = ~np.isin(old.ids, alive)
+    if not ended.any() or len(old.ids) < 2:
+        return known
+    apart = 1.0 - old.centroids @ old.centroids.T
+    np.fill_diagonal(apart, np.inf)
+    index, distance = nearest(X, old.centroids)
+    around = (known < 0) & ended[index] & (distance <= np.median(apart.min(axis=1)) / 2.0)
+    return np.where(around, old.ids[index], known)
 
 
-def _main(counts: IntArray, size: int, ids: IntArray) -> int | None:
-    if not len(counts) or counts.max() < MAIN_SHARE * size:
-        return None
-    return int(ids[int(counts.argmax())])
+@dataclass(frozen=True)
+class _Proposals:
+    """One fresh clustering beside the earlier topics, and the rows that they share."""
+
+    X: FloatArray
+    known: IntArray
+    labels: IntArray
+    old_ids: IntArray
+    new_ids: IntArray
+    table: IntArray
+
+    def size(self, cluster: int) -> int:
+        return int((self.labels == cluster).sum())
+
+    def centre(self, cluster: int) -> FloatArray:
+        rows = self.X[self.labels == cluster]
+        return np.asarray(mean_directions(rows, np.zeros(len(rows), np.int64), 1)[0])
+
+    def parts(self, row: int) -> list[int]:
+        """Clusters that lie mostly in an old topic and hold a good part of it."""
+        size = int((self.known == self.old_ids[row]).sum())
+        return [
+            int(cluster)
+            for cluster, shared in zip(self.new_ids, self.table[row], strict=True)
+            if shared >= PART_SHARE * size and shared >= MAIN_SHARE * self.size(cluster)
+        ]
+
+    def sources(self, column: int) -> list[int]:
+        """Old topics that lie mostly in a cluster."""
+        counts = self.table[:, column]
+        return [
+            int(topic)
+            for topic, shared in zip(self.old_ids, counts, strict=True)
+            if shared >= MAIN_SHARE * (self.known == topic).sum()
+        ]
 
 
-def _joined(groups: list[tuple[set[int], set[int]]]) -> list[tuple[set[int], set[int]]]:
-    """Return ``groups`` with those that share a member joined."""
-    joined: list[tuple[set[int], set[int]]] = []
-    for group_old, group_new in groups:
-        merged = (set(group_old), set(group_new))
-        apart = []
-        for other in joined:
-            if other[0] & merged[0] or other[1] & merged[1]:
-                merged = (merged[0] | other[0], merged[1] | other[1])
-            else:
-                apart.append(other)
-        joined = [*apart, merged]
-    return joined
+def _merge(found: _Proposals, kept: dict[int, FloatArray], touched: set[int], evidence: Evidence) -> None:
+    """Let the largest of several topics that came together absorb the others."""
+    for column, cluster in enumerate(found.new_ids.tolist()):
+        group = [topic for topic in found.sources(column) if topic in kept and topic not in touched]
+        if len(group) < 2:
+            continue
+        centres = np.array([kept[topic] for topic in group])
+        if evidence.came_together(group, centres):
+            largest = max(group, key=lambda topic: int((found.known == topic).sum()))
+            kept.update({largest: found.centre(cluster)})
+            touched.update(group)
+            for topic in set(group) - {largest}:
+                del kept[topic]
 
 
-def _gain(X: FloatArray, before: list[FloatArray], after: list[FloatArray], rest: list[FloatArray]) -> float:
-    """Return how much the simplified silhouette of the rows rises when ``after`` replaces ``before``."""
-    return _simplified_silhouette(X, after + rest) - _simplified_silhouette(X, before + rest)
+def _split(found: _Proposals, kept: dict[int, FloatArray], touched: set[int], evidence: Evidence, next_id: int) -> int:
+    """Divide topics whose parts came apart; a part with half of all members keeps the id."""
+    for row, topic in enumerate(found.old_ids.tolist()):
+        parts = found.parts(row) if topic in kept and topic not in touched else []
+        if len(parts) < 2:
+            continue
+        centres = np.array([found.centre(part) for part in parts])
+        if not evidence.came_apart(topic, centres):
+            continue
+        heir = _heir(found, row, parts)
+        del kept[topic]
+        touched.add(topic)
+        for part, centre in zip(parts, centres, strict=True):
+            name = topic if part == heir else next_id
+            next_id += name == next_id
+            kept[name] = centre
+            touched.add(name)
+    return next_id
 
 
-def _simplified_silhouette(X: FloatArray, centroids: list[FloatArray]) -> float:
-    """Return the mean over rows of (b - a) / b, where a and b are the two smallest distances to centroids."""
-    if len(centroids) < 2 or not len(X):
-        return 0.0
-    distance = np.maximum(1.0 - X @ np.array(centroids).T, 1e-9)
-    two = np.partition(distance, 1, axis=1)[:, :2]
-    return float(np.mean((two[:, 1] - two[:, 0]) / two[:, 1]))
+def _heir(found: _Proposals, row: int, parts: Sequence[int]) -> int | None:
+    size = int((found.known == found.old_ids[row]).sum())
+    shared = {part: int(found.table[row][found.new_ids.tolist().index(part)]) for part in parts}
+    jaccard = {part: n / max(size + found.size(part) - n, 1) for part, n in shared.items()}
+    best = max(parts, key=lambda part: jaccard[part])
+    return best if jaccard[best] >= SAME_TOPIC_JACCARD else None
+
+
+def _bear(found: _Proposals, kept: dict[int, FloatArray], evidence: Evidence, next_id: int) -> int:
+    """Add clusters that lie outside all topics and grew."""
+    for cluster in found.new_ids.tolist():
+        mine = found.labels == cluster
+        outside = mine & (found.known < 0)
+        if outside.sum() < MAIN_SHARE * mine.sum() or not evidence.grew(found.X[mine]):
+            continue
+        kept[next_id] = found.centre(cluster)
+        # A finer layer shall not bear the same rows again.
+        found.known[outside] = next_id
+        next_id += 1
+    return next_id

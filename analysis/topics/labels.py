@@ -24,10 +24,10 @@ LONGEST_PHRASE = 4
 KEYWORDS = 8
 EXEMPLARS = 3
 # A single word names a topic only if nearly every message holds it; a phrase says more.
-GOOD_COVERAGE = {1: 0.8, 2: 0.25, 3: 0.2, 4: 0.2}
+GOOD_COVERAGE = {1: 0.95, 2: 0.25, 3: 0.2, 4: 0.2}
 PAIR_COVERAGE = 0.1
 LONGER_KEEPS = {1: 0.35, 2: 0.6, 3: 0.8}
-LENGTH_BONUS = {1: 0.6, 2: 1.0, 3: 1.1, 4: 1.1}
+LENGTH_BONUS = {1: 0.45, 2: 1.0, 3: 1.1, 4: 1.1}
 # Joins two independent finds in one label; reads well in a sentence and in a table.
 JOINT = ", "
 

@@ -14,11 +14,13 @@ from analysis.topics import state
 from analysis.topics.clusterers import Clusterer, load_clusterer
 from analysis.topics.clusterers.base import tidy
 from analysis.topics.dedup import KeyArray, distinct
-from analysis.topics.geometry import DoubleArray, FloatArray, IntArray, distinct_rows, unit_rows
-from analysis.topics.granularity import choose_labels, closest_layer
+from analysis.topics.evidence import Evidence
+from analysis.topics.geometry import DoubleArray, FloatArray, IntArray, distinct_rows, nearest, unit_rows
+from analysis.topics.granularity import choose_labels, closest_layer, worth
 from analysis.topics.history import describe_changes
-from analysis.topics.identity import reconcile
+from analysis.topics.identity import left_behind, match, reconcile
 from analysis.topics.map import TopicMap
+from analysis.topics.memory import Memory
 from analysis.topics.partition import Partition, moved_partition, partition_from_labels
 from analysis.topics.records import Topic, TopicEvent
 from analysis.topics.subtopics import continue_subtopics, find_subtopics
@@ -28,6 +30,9 @@ from analysis.topics.summary import describe_topics
 FEWEST_ROWS_FOR_DENSITY = 50
 SMALLEST_TOPIC = 5
 ROWS_PER_SMALLEST_TOPIC = 400
+CHOSEN_AGAIN = 2.0
+CLEARLY_BETTER = 0.05
+FINER_PROPOSALS = 3
 
 
 class TopicModel:
@@ -70,6 +75,10 @@ class TopicModel:
         Keys of the distinct texts of the last fit and their topics: how a refit recognises texts.
     next_id_ : int
         The first id that was never used.
+    memory_ : Memory
+        A sample of at most 4,000 distinct rows of the last fit and how often each occurred.
+    chosen_on_ : int
+        Distinct texts when the granularity was last chosen.
 
     Examples
     --------
@@ -95,6 +104,8 @@ class TopicModel:
     member_keys_: KeyArray
     member_ids_: IntArray
     next_id_: int
+    memory_: Memory
+    chosen_on_: int
 
     def __init__(self, clusterer: str | Clusterer = "evoc", min_topic_size: int | None = None, seed: int = 0) -> None:
         self.clusterer = clusterer
@@ -140,21 +151,22 @@ class TopicModel:
         labels, self.silhouette_ = choose_labels(rows[first], layers, self.seed)
         ids = np.arange(int(labels.max(initial=-1)) + 1, dtype=np.int64)
         partition = partition_from_labels(rows[first], labels, ids)
-        self.next_id_ = len(ids)
+        self.next_id_, self.chosen_on_ = len(ids), len(first)
         sub, parents = find_subtopics(rows[first], partition, layers, self.next_id_)
         self.next_id_ += len(sub.ids)
         self._learn(rows, texts, (first, group, keys), (partition, sub, parents))
-        self.events_ = describe_changes({}, self._by_id(), np.full(len(rows), -1), self.labels_)
+        self.events_ = describe_changes({}, self._by_id(), np.full(len(rows), -1), self.labels_, {})
         return self
 
     def refit(self, X: ArrayLike, texts: Sequence[str]) -> TopicModel:
         """Learn from a later set of rows and keep the ids of topics that live on.
 
-        The engine runs anew, at the granularity closest to the earlier topics. A topic continues another when
-        their members overlap with a Jaccard index of at least one half, where a text seen before counts with
-        its earlier topic and a new one with the topic that `assign` gives it. Splits and merges are accepted
-        only where they raise the simplified silhouette; centroids take two Lloyd steps from the earlier ones.
-        Ids are never reused. ``events_`` tells what changed.
+        Topics start where they were, and their centroids take two Lloyd steps. The engine runs anew and proposes
+        births, splits and merges; each is accepted only where the texts that came since the last fit prove it
+        against a memory of that fit (see `analysis.topics.evidence`), so that the same traffic gives the same
+        topics. The granularity itself is chosen anew once there are twice as many distinct texts as when it was
+        chosen, and changes only for a silhouette that is clearly better. Ids are never reused. ``events_`` tells
+        what changed; shares before and after are counted by the same rule.
 
         Parameters
         ----------
@@ -173,18 +185,20 @@ class TopicModel:
             return self._fit_after_nothing(X, texts)
         rows = _checked(X, texts, self.centroids_.shape[1])
         first, group, keys = distinct(texts)
-        before, old = self._by_id(), self.partition_
+        before = self._by_id()
         known = self._earlier_topics(rows[first], keys)
         layers = self._layers(rows[first])
-        labels = layers[closest_layer(layers, known)]
-        joined = reconcile(rows[first], old, known, labels, self.next_id_)
-        partition = moved_partition(rows[first], labels, known, joined, old) if len(joined.ids) else joined
+        partition = self._chosen_anew(rows[first], layers)
+        if partition is None:
+            partition = self._continued(rows[first], layers, known, ~np.isin(keys, self.member_keys_))
         self.next_id_ = max(self.next_id_, int(partition.ids.max(initial=-1)) + 1)
         sub, parents = find_subtopics(rows[first], partition, layers, self.next_id_)
         sub, parents = continue_subtopics(rows[first], self.subpartition_, sub, parents, self.next_id_)
         self.next_id_ = max(self.next_id_, int(sub.ids.max(initial=-1)) + 1)
+        earlier = self.memory_.shares(partition)
+        came_from = left_behind(rows[first], known, self.partition_, partition.ids)
         self._learn(rows, texts, (first, group, keys), (partition, sub, parents))
-        self.events_ = describe_changes(before, self._by_id(), known[group], self.labels_)
+        self.events_ = describe_changes(before, self._by_id(), came_from[group], self.labels_, earlier)
         return self
 
     def assign(self, X: ArrayLike) -> tuple[IntArray, DoubleArray]:
@@ -319,6 +333,37 @@ class TopicModel:
         self.topics_ = describe_topics(rows, texts, first, self.partition_, ids, None)
         self.subtopics_ = describe_topics(rows, texts, first, self.subpartition_, sub_ids, parents)
         self.centroids_, self.radii_ = self.partition_.centroids, self.partition_.radii
+        self.memory_ = Memory.of(rows[first], np.bincount(group, minlength=len(first)), self.seed)
+
+    def _continued(
+        self, X: FloatArray, layers: Sequence[IntArray], known: IntArray, unseen: NDArray[np.bool_]
+    ) -> Partition:
+        """Return the earlier topics moved to the distinct rows ``X``, with the changes that ``unseen`` rows prove."""
+        labels = layers[closest_layer(layers, known)]
+        finer = [layer for layer in layers if labels.max() < layer.max() <= FINER_PROPOSALS * labels.max()]
+        memory = self.memory_.rows
+        old = self.partition_
+        evidence = Evidence(memory, X[unseen], old.assign(memory)[0], old.assign(X[unseen])[0])
+        joined = reconcile(X, old, known, [labels, *finer[-1:]], evidence, self.next_id_)
+        if not len(joined.ids):
+            return joined
+        return moved_partition(X, labels, joined, old, memory, unseen)
+
+    def _chosen_anew(self, X: FloatArray, layers: Sequence[IntArray]) -> Partition | None:
+        """Return topics of another granularity, or None where there is no reason to change it."""
+        if len(X) < CHOSEN_AGAIN * max(self.chosen_on_, FEWEST_ROWS_FOR_DENSITY):
+            return None
+        self.chosen_on_ = len(X)
+        labels, _ = choose_labels(X, layers, self.seed)
+        index = nearest(X, self.centroids_)[0]
+        kept = self.partition_.ids[index]
+        if not worth(X, labels, self.seed) >= worth(X, index, self.seed) + CLEARLY_BETTER:
+            return None
+        matched, fresh = match(kept, labels), iter(range(self.next_id_, self.next_id_ + int(labels.max()) + 1))
+        ids = [matched[i] if i in matched else next(fresh) for i in range(int(labels.max()) + 1)]
+        order = np.argsort(ids)
+        place = np.argsort(order)
+        return partition_from_labels(X, np.where(labels >= 0, place[labels], -1), np.array(ids)[order])
 
     def _earlier_topics(self, X: FloatArray, keys: KeyArray) -> IntArray:
         """Return the earlier topic of distinct rows: remembered where the text is known, else assigned."""

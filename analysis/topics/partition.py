@@ -7,17 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.topics.geometry import (
+    BoolArray,
     DoubleArray,
     FloatArray,
     IntArray,
     fitted_radii,
     mean_directions,
     nearest,
+    unit_rows,
 )
 
 LLOYD_STEPS = 2
 # Float32 places a row that lies exactly on its topic's radius on either side of it.
 ROUNDING = 1e-6
+MOST_WIDENING = 1.25
+SAME_WIDTH = 1.15
+FEWEST_FOR_WIDENING = 30
 
 
 @dataclass(frozen=True)
@@ -89,13 +94,14 @@ def partition_from_labels(X: FloatArray, labels: IntArray, ids: IntArray) -> Par
     return _with_radii(X, labels, ids, mean_directions(X, labels, len(ids)))
 
 
-def moved_partition(X: FloatArray, labels: IntArray, known: IntArray, start: Partition, old: Partition) -> Partition:
-    """Return ``start`` after two Lloyd steps, with new radii.
+def moved_partition(
+    X: FloatArray, labels: IntArray, start: Partition, old: Partition, memory: FloatArray, unseen: BoolArray
+) -> Partition:
+    """Return ``start`` after Lloyd steps, with radii for the topics as they are now.
 
-    Few steps from the old centroids, over the rows of the earlier topics and of the new clusters, keep
-    successive fits alike where the traffic is alike. The radius of a topic that lives on is the mean of its old
-    radius and of the one that the engine's rows give now: a radius from rows inside the old one would shrink
-    with every refit.
+    A topic that lives on moves as the mean of its rows moved between the remembered fit and what came since, in
+    proportion to how much came: the same traffic leaves it where it is. Its radius follows the mean distance of
+    its rows likewise. A topic that is new is fitted to the rows of the engine's clusters alone.
 
     Parameters
     ----------
@@ -103,27 +109,65 @@ def moved_partition(X: FloatArray, labels: IntArray, known: IntArray, start: Par
         Unit rows (n, d).
     labels
         The engine's labels (n,), -1 for noise.
-    known
-        The earlier topic of every row (n,), -1 for none.
     start
         Ids and starting centroids.
     old
         The earlier partition.
+    memory
+        Unit rows (m, d) that stand for the earlier fit.
+    unseen
+        Which of ``X`` (n,) the earlier fit did not have.
     """
-    core = X[(labels >= 0) | (known >= 0)]
-    centroids = start.centroids
-    for _ in range(LLOYD_STEPS if len(core) else 0):
+    continued = _continued(start, old)
+    memory_ids, recent_ids = old.assign(memory)[0], old.assign(X)[0]
+    scale = max(int((~unseen).sum()), 1) / max(len(memory), 1) if not unseen.all() else 1.0
+    fresh = continued < 0
+    centroids, radii = start.centroids.copy(), np.zeros(len(start.ids), dtype=np.float32)
+    for topic in np.flatnonzero(~fresh):
+        row = int(continued[topic])
+        before, now = memory[memory_ids == old.ids[row]], X[unseen & (recent_ids == old.ids[row])]
+        share = len(now) / max(len(now) + scale * len(before), 1.0)
+        if len(now) and len(before):
+            moved = old.centroids[row] + share * (now.mean(axis=0) - before.mean(axis=0))
+            centroids[topic] = unit_rows(moved[None])[0]
+        radii[topic] = old.radii[row] * (1.0 + share * (_widening(before, now, centroids[topic]) - 1.0))
+    return Partition(start.ids.astype(np.int64), *_fitted(X[labels >= 0], centroids, radii, fresh))
+
+
+def _fitted(
+    core: FloatArray, centroids: FloatArray, radii: FloatArray, fresh: BoolArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return centroids and radii with those of ``fresh`` topics (k,) fitted to ``core`` rows."""
+    if not fresh.any() or not len(core):
+        return centroids, radii
+    for _ in range(LLOYD_STEPS):
         index, _ = nearest(core, centroids)
-        moved = mean_directions(core, index, len(start.ids))
-        served = np.bincount(index, minlength=len(start.ids)) > 0
-        centroids = np.where(served[:, None], moved, centroids)
-    fresh = _with_radii(X, np.where((labels >= 0) | (known >= 0), 0, -1), start.ids, centroids)
-    if (labels >= 0).any():
-        fresh = _with_radii(X, labels, start.ids, centroids)
-    radii = fresh.radii.copy()
-    _, here, there = np.intersect1d(start.ids, old.ids, return_indices=True)
-    radii[here] = (radii[here] + old.radii[there]) / 2.0
-    return Partition(fresh.ids, fresh.centroids, radii)
+        served = np.bincount(index, minlength=len(centroids)) > 0
+        moved = mean_directions(core, index, len(centroids))
+        centroids = np.where((served & fresh)[:, None], moved, centroids)
+    index, distance = nearest(core, centroids)
+    return centroids, np.where(fresh, fitted_radii(distance, index, len(centroids)), radii)
+
+
+def _continued(start: Partition, old: Partition) -> IntArray:
+    """Return the place in ``old`` (k,) of every topic that starts at its old centroid, -1 for the others."""
+    place = {int(i): row for row, i in enumerate(old.ids.tolist())}
+    rows = [place.get(int(i), -1) for i in start.ids.tolist()]
+    same = [
+        row if row >= 0 and np.array_equal(old.centroids[row], centroid) else -1
+        for row, centroid in zip(rows, start.centroids, strict=True)
+    ]
+    return np.array(same, dtype=np.int64)
+
+
+def _widening(before: FloatArray, now: FloatArray, centroid: FloatArray) -> float:
+    """Return by how much the mean distance of a topic's rows changed, at most by a quarter; 1 if unknown."""
+    if min(len(before), len(now)) < FEWEST_FOR_WIDENING:
+        return 1.0
+    ratio = (1.0 - now @ centroid).mean() / max(float((1.0 - before @ centroid).mean()), 1e-6)
+    if 1.0 / SAME_WIDTH <= ratio <= SAME_WIDTH:
+        return 1.0
+    return float(np.clip(ratio, 1.0 / MOST_WIDENING, MOST_WIDENING))
 
 
 def _with_radii(X: FloatArray, labels: IntArray, ids: IntArray, centroids: FloatArray) -> Partition:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.topics.clusterers import Clusterer
+from analysis.topics.geometry import unit_rows
+from analysis.topics.memory import Memory
 from analysis.topics.partition import Partition
 from analysis.topics.records import Topic, TopicEvent
 
@@ -40,6 +42,9 @@ def to_arrays(model: TopicModel) -> dict[str, NDArray[Any]]:
         "labels": model.labels_,
         "member_keys": model.member_keys_,
         "member_ids": model.member_ids_,
+        "memory": model.memory_.rows.astype(np.float16),
+        "memory_weights": model.memory_.weights,
+        "chosen_on": np.array(model.chosen_on_),
     }
     for prefix, partition in (("", model.partition_), ("sub_", model.subpartition_)):
         arrays[f"{prefix}ids"] = partition.ids
@@ -77,6 +82,14 @@ def restore(model: TopicModel, arrays: Arrays) -> None:
     model.labels_ = arrays["labels"]
     model.member_keys_ = arrays["member_keys"]
     model.member_ids_ = arrays["member_ids"]
+    # A model stored before there was a memory has nothing to compare with: its next refit changes no structure.
+    remembered = "memory" in arrays
+    model.memory_ = (
+        Memory(unit_rows(arrays["memory"]), arrays["memory_weights"])
+        if remembered
+        else Memory.empty(arrays["centroids"].shape[1])
+    )
+    model.chosen_on_ = int(arrays["chosen_on"]) if remembered else len(model.member_keys_)
     model.partition_ = Partition(arrays["ids"], arrays["centroids"], arrays["radii"])
     model.subpartition_ = Partition(arrays["sub_ids"], arrays["sub_centroids"], arrays["sub_radii"])
     model.centroids_, model.radii_ = model.partition_.centroids, model.partition_.radii

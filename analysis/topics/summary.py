@@ -11,6 +11,9 @@ from analysis.topics.labels import CENTRAL_MESSAGES, EXEMPLARS, name_topics
 from analysis.topics.partition import Partition
 from analysis.topics.records import Topic
 
+# Cosine from which two messages are rewordings of one another.
+ALIKE = 0.85
+
 
 def describe_topics(
     rows: FloatArray,
@@ -52,10 +55,20 @@ def describe_topics(
             level=0 if parents is None else 1,
             size=sizes[i],
             share=sizes[i] / len(rows),
-            exemplars=tuple(central[i][:EXEMPLARS]),
+            exemplars=_diverse(rows, central[i]),
         )
         for i, topic in enumerate(partition.ids.tolist())
     )
+
+
+def _diverse(rows: FloatArray, central: list[int]) -> tuple[int, ...]:
+    """Return three central rows that do not say the same: each the next one unlike those before, if there is one."""
+    chosen: list[int] = []
+    for limit in (ALIKE, np.inf):
+        for row in central:
+            if len(chosen) < EXEMPLARS and row not in chosen and np.all(rows[chosen] @ rows[row] < limit):
+                chosen.append(row)
+    return tuple(chosen)
 
 
 def _most_central(X: FloatArray, first: IntArray, inside: np.ndarray, centroid: FloatArray) -> list[int]:

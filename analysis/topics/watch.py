@@ -22,6 +22,8 @@ Days = NDArray[np.datetime64]
 
 EXEMPLARS = 10
 LARGEST_SHARE = 0.5
+# A tenth of the level of a closed day, because the same day is tested at every run.
+OPEN_DAY_LEVEL = 0.001
 YOUNG = np.timedelta64(28, "D")
 """How long a subject that emerged is no news again; a reference window that long knows it by then."""
 
@@ -73,6 +75,7 @@ class TopicWatch:
         reference_groups: IntArray,
         current_groups: IntArray,
         day: np.datetime64,
+        closed: bool = True,
     ) -> list[tuple[Topic, tuple[int, ...]]]:
         """Find subjects that are new in ``current``; each becomes a provisional topic.
 
@@ -86,6 +89,8 @@ class TopicWatch:
             Session of every row.
         day
             The day of ``current``.
+        closed
+            False while the day goes on: it will be looked at again, so each look must be surer.
 
         Returns
         -------
@@ -102,7 +107,7 @@ class TopicWatch:
         return [
             self._adopt(current, texts, tuple(int(fresh[row]) for row in subject.members), day)
             for subject in found
-            if subject.share <= LARGEST_SHARE
+            if subject.share <= LARGEST_SHARE and (closed or subject.p_value <= OPEN_DAY_LEVEL)
         ]
 
     def refit(self, X: FloatArray, texts: Sequence[str]) -> tuple[TopicEvent, ...]:

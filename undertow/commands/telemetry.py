@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from undertow.text import one_line
+
 if TYPE_CHECKING:
     from undertow.config import Settings
     from undertow.telemetry_report import Attribute, Source, TelemetryReport
@@ -142,8 +144,7 @@ def _names(names: Iterable[str]) -> str:
 
 def shown(text: str | None) -> str:
     """One short line without control characters: names of traffic must not steer the terminal."""
-    line = "".join(letter for letter in " ".join((text or "").split()) if letter.isprintable())
-    return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"
+    return one_line(text or "", _WIDTH)
 
 
 def _iso(value: Any) -> str:

@@ -1,0 +1,77 @@
+"""Two made-up sets of labelled questions, expanded from a grammar: round intents of a helpdesk, ragged ones of a shop.
+
+A line of a grammar in ``topic_sets/`` is ``intent: pattern; pattern; …``. ``(a|b)`` chooses, ``{name}`` fills a
+slot, and every text may get an opening and a closing. The helpdesk is balanced; the shop's intents
+have sizes that fall by rank.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Labelled = tuple[list[str], NDArray[np.str_]]
+
+_OPENINGS = ("", "", "", "", "hi, ", "hello, ", "please help: ", "quick question, ", "sorry to bother you, ")
+_CLOSINGS = ("", "", "", "", " thanks", " please", " thank you", " it is urgent", " as soon as possible")
+_CHOICE = re.compile(r"\(([^()]*)\)")
+_SLOT = re.compile(r"\{(\w+)\}")
+_TRIES = 40
+
+_SLOTS = {
+    "app": "the mail client|the calendar|the browser|the spreadsheet program|the chat tool|the ticket system".split(
+        "|"
+    ),
+    "room": "the second floor|the meeting room|my home office|the canteen|the lab|the warehouse|the reception".split(
+        "|"
+    ),
+    "when": "since this morning|since yesterday|after the update|since last week|for two days|all day".split("|"),
+    "device": "my laptop|my workstation|my notebook|the new computer|my desktop machine".split("|"),
+    "who": "a new colleague|our intern|a contractor|my team mate|the new manager|a working student".split("|"),
+    "item": "the jacket|the shoes|the article|the coat|it|my purchase|the pair".split("|"),
+    "gift": "my mother|a friend|my nephew|a colleague|my wife|our neighbour".split("|"),
+    "place": "Austria|the countryside|an island|my office|a parcel station|Belgium|Finland".split("|"),
+    "size": "medium|extra large|size 42|a smaller size|size 38|a bigger size".split("|"),
+}
+
+
+def helpdesk(seed: int = 0, each: int = 90) -> Labelled:
+    """Return at most ``each`` distinct texts of each of 24 intents, and their intents."""
+    lines = _lines("helpdesk")
+    return _expand(lines, [each] * len(lines), random.Random(seed))  # noqa: S311 -- a repeatable set, not a secret
+
+
+def shop(seed: int = 0, largest: int = 320) -> Labelled:
+    """Return the texts of 26 intents, the first with ``largest`` texts and the others with fewer by rank."""
+    lines = _lines("shop")
+    sizes = [max(20, round(largest / (1 + 0.35 * rank))) for rank in range(len(lines))]
+    return _expand(lines, sizes, random.Random(seed))  # noqa: S311 -- a repeatable set, not a secret
+
+
+SETS = {"made-up helpdesk": helpdesk, "made-up shop": shop}
+
+
+def _lines(name: str) -> list[tuple[str, list[str]]]:
+    grammar = (Path(__file__).parent / "topic_sets" / f"{name}.txt").read_text("utf-8")
+    split = (line.split(": ", 1) for line in grammar.splitlines())
+    return [(name, patterns.split("; ")) for name, patterns in split]
+
+
+def _expand(lines: list[tuple[str, list[str]]], sizes: list[int], rng: random.Random) -> Labelled:
+    texts: dict[str, str] = {}
+    for (name, patterns), size in zip(lines, sizes, strict=True):
+        for _ in range(_TRIES * size):
+            texts.setdefault(_text(rng.choice(patterns), rng), name)
+            if sum(owner == name for owner in texts.values()) >= size:
+                break
+    return list(texts), np.array(list(texts.values()))
+
+
+def _text(pattern: str, rng: random.Random) -> str:
+    filled = _CHOICE.sub(lambda found: rng.choice(found[1].split("|")), pattern)
+    filled = _SLOT.sub(lambda found: rng.choice(_SLOTS[found[1]]), filled)
+    return f"{rng.choice(_OPENINGS)}{filled}{rng.choice(_CLOSINGS)}"

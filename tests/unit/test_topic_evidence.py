@@ -1,0 +1,81 @@
+"""A refit changes the structure of topics where the rows prove it, and nowhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.topics import TopicModel
+from analysis.topics.clusterers import load_clusterer
+from analysis.topics.geometry import IntArray
+from analysis.topics.granularity import choose_labels
+from analysis.topics.memory import LARGEST_MEMORY, Memory
+
+D = 32
+
+
+def rows(counts: dict[int, int], seed: int, spread: float = 0.07) -> tuple[np.ndarray, list[str]]:
+    rng = np.random.default_rng(seed)
+    centres = np.linalg.qr(np.random.default_rng(5).normal(size=(D, D)))[0]
+    y = np.repeat(list(counts), list(counts.values()))
+    X = centres[y] + spread * rng.normal(size=(len(y), D))
+    letters = [chr(97 + seed) + "".join(chr(97 + int(c)) for c in str(n)) for n in range(len(y))]
+    return X.astype(np.float32), [f"subject {chr(97 + i)} {word}" for i, word in zip(y, letters, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def past() -> tuple[np.ndarray, list[str]]:
+    return rows(dict.fromkeys(range(6), 60), 1)
+
+
+def test_a_clusterer_that_draws_other_borders_changes_nothing(past):
+    class Engine:
+        def fit_predict(self, X: np.ndarray) -> IntArray:
+            base = load_clusterer("linkage", 5, 0).fit_predict(X)
+            return np.where(base >= 0, 2 * base + (X[:, 3] > 0), -1)
+
+    model = TopicModel("linkage").fit(*past)
+    later = TopicModel.from_arrays(model.to_arrays(), Engine())
+    ids = [topic.topic_id for topic in model.topics_]
+    later.refit(*rows(dict.fromkeys(range(6), 70), 2))
+    assert [topic.topic_id for topic in later.topics_] == ids
+    assert later.events_ == ()
+
+
+def test_a_refit_on_rows_already_seen_moves_nothing(past):
+    X, texts = past
+    model = TopicModel("linkage").fit(X, texts)
+    chosen = np.sort(np.random.default_rng(0).choice(len(X), int(0.8 * len(X)), replace=False))
+    later = TopicModel.from_arrays(model.to_arrays()).refit(X[chosen], [texts[i] for i in chosen])
+    assert np.array_equal(model.assign(X)[0], later.assign(X)[0])
+
+
+def test_shares_before_and_after_are_counted_by_the_same_rule(past):
+    model = TopicModel("linkage").fit(*past)
+    wide = TopicModel.from_arrays(model.to_arrays())
+    wide.partition_.radii[0] *= 0.4  # most rows of this topic count as outliers from here on, before and after
+    topic = int(wide.partition_.ids[0])
+    wide.refit(*rows(dict.fromkeys(range(6), 70), 3))
+    assert [event for event in wide.events_ if event.topic_id == topic and event.kind in ("grew", "shrank")] == []
+
+
+def test_a_model_stored_without_a_memory_is_read_and_keeps_its_topics(past):
+    model = TopicModel("linkage").fit(*past)
+    arrays = {k: v for k, v in model.to_arrays().items() if k not in ("memory", "memory_weights", "chosen_on")}
+    later = TopicModel.from_arrays(arrays).refit(*rows(dict.fromkeys(range(6), 60), 4))
+    assert {t.topic_id for t in later.topics_} == {t.topic_id for t in model.topics_}
+
+
+def test_the_memory_is_bounded_and_knows_how_often_each_row_was_said():
+    X = np.random.default_rng(0).normal(size=(LARGEST_MEMORY + 10, 4)).astype(np.float32)
+    memory = Memory.of(X, np.full(len(X), 3), seed=0)
+    assert len(memory.rows) == LARGEST_MEMORY
+    assert set(memory.weights.tolist()) == {3}
+
+
+def test_the_finest_of_layers_that_are_as_good_is_chosen_unless_it_is_very_fine(past):
+    X = past[0]
+    truth = np.repeat(np.arange(6), 60)
+    shattered = np.arange(len(X)) // 4
+    labels, _ = choose_labels(X, [shattered, truth, truth // 3])
+    assert np.array_equal(labels, truth)
