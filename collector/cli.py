@@ -70,7 +70,7 @@ def _post(
         connection.request("POST", path, headers={"Authorization": f"Bearer {token}"} if token else {})
         response = connection.getresponse()
         body = response.read()
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise UndertowError(
             f"no collector answers at {url} ({error}); start `undertow collect` or `undertow up`"
         ) from None

@@ -1,8 +1,9 @@
 """The gRPC door: OTLP's trace, log and metric services, and the standard health service. Transport only.
 
-Handlers get the raw bytes, so that a message is decoded once, by the intake. They are registered as streaming
-ones (the same on the wire) because only those let a token be checked before the message is read. They are
-coroutines: a client that opens a call and sends nothing holds no thread that another one needs.
+Handlers get the raw bytes, so that a message is decoded once, by the intake. It also unpacks them: the library would
+unpack every message that arrives, before anybody can count its bytes. Handlers are registered as streaming ones (the
+same on the wire) because only those let a token be checked before the message is read. They are coroutines: a client
+that opens a call and sends nothing holds no thread that another one needs.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import grpc.aio
 from google.rpc import code_pb2
 
 from collector.auth import Authenticator, Verdict
+from collector.bodies import GZIP
 from collector.bounds import Bounds
 from collector.grpc_health import CHECK, WATCH, HealthService
 from collector.intake import Intake
@@ -34,6 +36,7 @@ _SERVICES = {
     "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export": "metrics",
 }
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+_IDENTITY_AND_GZIP = 0b101
 _MOST_ARRIVING = 64
 _CANCELS_WITHIN_S = 0.1
 _UNREADABLE = "the library has refused the message"
@@ -85,6 +88,8 @@ class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no ty
             options=[
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", self._intake.max_body_bytes),
+                ("grpc.per_message_decompression", 0),
+                ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_AND_GZIP),
             ],
         )
 
@@ -128,15 +133,21 @@ class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no ty
 
     async def _answer(self, signal: str, messages: AsyncIterator[bytes], bounds: Bounds | None) -> bytes:
         body = await self._message(messages)
+        compressed = body.startswith(GZIP)
         run = asyncio.get_running_loop().run_in_executor
         with self._intake.admission() as take:
             take(len(body))
             if signal == "metrics":
-                return await run(self._workers, metrics_answer, body, "protobuf")
-            submit = partial(self._intake.submit, signal, body, encoding="protobuf", bounds=bounds)
+                return await run(self._workers, self._metrics, body, compressed)
+            submit = partial(
+                self._intake.submit, signal, body, encoding="protobuf", compressed=compressed, bounds=bounds
+            )
             receipt = await run(self._workers, submit)
             await asyncio.wrap_future(receipt.durable)
         return signal_answer(signal, receipt, "protobuf")
+
+    def _metrics(self, body: bytes, compressed: bool) -> bytes:
+        return metrics_answer(self._intake.plain(body, compressed=compressed), "protobuf")
 
     async def _message(self, messages: AsyncIterator[bytes]) -> bytes:
         try:
@@ -192,8 +203,8 @@ class Arriving:
 async def _unless_refused() -> None:
     """Return for a call that its client ended without a message.
 
-    A message that is too large, or no gzip, is refused by the library, which then cancels the handler. Sometimes
-    a client that hangs up looks the same; it is counted as too large, because that loss is the one to be seen.
+    A message that is too large is refused by the library, which then cancels the handler. Sometimes a client that
+    hangs up looks the same; it is counted as too large, because that loss is the one to be seen.
     """
     try:
         await asyncio.sleep(_CANCELS_WITHIN_S)

@@ -12,9 +12,13 @@ from google.protobuf.message import DecodeError
 # A message with one string in field 1, as HealthCheckRequest is, and one with a number there, as its response is.
 from google.protobuf.wrappers_pb2 import StringValue, UInt32Value
 
+from collector.bodies import GZIP, gunzip
+from undertow.errors import MalformedError, TooLargeError
+
 CHECK, WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 _PAUSE_S = 0.5
+_MOST_BYTES = 2**16
 
 
 class HealthService:
@@ -58,8 +62,9 @@ class HealthService:
 
 async def _service(request: bytes, context: Any) -> str:
     try:
-        return str(StringValue.FromString(request).value)
-    except DecodeError:
+        message = gunzip(request, _MOST_BYTES) if request.startswith(GZIP) else request
+        return str(StringValue.FromString(message).value)
+    except (DecodeError, MalformedError, TooLargeError):
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the message is no HealthCheckRequest")
         raise
 

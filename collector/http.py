@@ -18,8 +18,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from collector.auth import Authenticator, Scope, Verdict
+from collector.bodies import too_large
 from collector.bounds import Bounds
-from collector.intake import Encoding, Intake, Receipt, too_large
+from collector.intake import Encoding, Intake, Receipt
 from collector.otlp_answers import metrics_answer, signal_answer
 from collector.records import Record
 from collector.refusal import FORBIDDEN, UNKNOWN_TOKEN, Refusal, refusal_of
@@ -96,7 +97,10 @@ class HttpDoor:
             Route("/readyz", self._readyz, methods=["GET"]),
             Route("/metrics", self._prometheus, methods=["GET"]),
         ]
-        return Starlette(routes=routes, exception_handlers={HTTPException: self._not_served})
+        app = Starlette(routes=routes, exception_handlers={HTTPException: self._not_served})
+        # A redirection would name this process's own scheme and host, whatever stands in front of it.
+        app.router.redirect_slashes = False
+        return app
 
     def _counted(
         self, signal: str, answer: Callable[[str, Request], Awaitable[Response]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
+from collector.bodies import gunzip, too_large
 from collector.bounds import Bounds
 from collector.journal import Journal
 from collector.packs import as_payload
@@ -25,7 +25,6 @@ from undertow.errors import MalformedError, OverloadedError, TooLargeError
 
 Encoding = Literal["protobuf", "json"]
 CHANGE_KINDS = ("prompt", "model", "knowledge_base", "embedding_model", "deployment")
-_CHUNK = 2**20
 _LARGE_BYTES = 8 * 2**20
 _TARGET_IDS = ("trace_id", "span_id", "response_id", "session_id")
 
@@ -249,43 +248,6 @@ class _Budget:
     def give_back(self, amount: int) -> None:
         with self._lock:
             self.used -= amount
-
-
-def gunzip(body: bytes, limit: int) -> bytes:
-    """Decompress gzip without ever holding more than the limit.
-
-    Raises
-    ------
-    TooLargeError
-        The content is larger than the limit.
-    MalformedError
-        The bytes are not gzip, or incomplete.
-    """
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        member = zlib.decompressobj(wbits=31)
-        data = body
-        try:
-            while not member.eof:
-                chunk = member.decompress(data, _CHUNK)
-                data = member.unconsumed_tail
-                size += len(chunk)
-                if size > limit:
-                    raise TooLargeError(too_large(limit))
-                if not chunk and not data and not member.eof:
-                    raise MalformedError("the gzip body ends too early")
-                chunks.append(chunk)
-        except zlib.error:
-            raise MalformedError("the body says that it is gzip, but it is not") from None
-        body = member.unused_data
-        if not body:
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def too_large(limit: int) -> str:
-    """Text of the refusal of a body beyond the limit."""
-    return f"the body is larger than {limit} bytes after decompression (collector.max_body_bytes); send smaller batches"
 
 
 def feedback_record(body: Any, now_ns: int) -> Record:

@@ -115,8 +115,9 @@ class Recall:
         StoreError
             The store failed.
         """
-        in_traces = [record for record in records if record.get("trace_id")]
-        alone = [record["record_id"] for record in records if not record.get("trace_id")]
+        # A feedback's id is its sender's, whatever it speaks of; all other ids follow from what they name.
+        in_traces = [record for record in records if record.get("trace_id") and record["kind"] != "feedback"]
+        alone = [r["record_id"] for r in records if not r.get("trace_id") or r["kind"] == "feedback"]
         found: set[str] = set()
         if in_traces:
             traces = sorted({record["trace_id"] for record in in_traces if record["trace_id"]})

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from undertow.text import one_line
+
 if TYPE_CHECKING:
     from collector.redact import Redactor
     from undertow.store import Store
@@ -173,8 +175,7 @@ def _examples(kind: str, clean: Any) -> list[str]:
     if at < 0:
         return []
     start, end = max(0, at - _AROUND), at + len(kind) + 2 + _AROUND
-    shown = " ".join(text[start:end].split())
-    return ["".join(letter for letter in shown if letter.isprintable())]
+    return [one_line(text[start:end], end - start)]
 
 
 def _show(findings: list[Finding], scanned: Mapping[str, int]) -> None:

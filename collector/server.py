@@ -112,7 +112,7 @@ class Collector:
         self._ready = False
         self.left_behind = False
         limits = settings.collector
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._store = stack.enter_context(_own_store(settings))
         self._telemetry = Telemetry(self_tracer(limits))
         stack.callback(self._telemetry.close)

@@ -91,9 +91,11 @@ class SearchIndex:
                 self._held = None
                 self._remove_all_but(None)
             else:
-                if on_disk != mark:
+                held = self._kept(generation) if on_disk == mark else None
+                if held is None:
                     generation = self._write(self._updated(store, generation), mark)
-                self._held = _read(self._folder / generation)
+                    held = _read(self._folder / generation)
+                self._held = held
         self._mark = mark
 
     def nearest(self, vector: NDArray[np.floating[Any]], k: int) -> tuple[list[str], NDArray[np.float32]]:
@@ -128,14 +130,18 @@ class SearchIndex:
         except (OSError, ValueError, KeyError):
             return None, ""
 
+    def _kept(self, generation: str) -> _Held | None:
+        """What the files hold, unless one is missing or damaged."""
+        try:
+            return _read(self._folder / generation) if generation else None
+        except (OSError, ValueError):
+            return None
+
     def _updated(self, store: Store, generation: str) -> tuple[NDArray[Any], NDArray[np.float16]]:
         """Identities and vectors of the store, read from it only where the old files lack them."""
         bound = {"field": self.field, "model": self.model}
         stored = _packed(store.query(_HASHES, bound).column(0).to_pylist())
-        try:
-            old: _Held | None = _read(self._folder / generation) if generation else None
-        except (OSError, ValueError):
-            old = None
+        old = self._kept(generation)
         if old is None:
             hashes, vectors = load_vectors(store, self.field, self.model)
             return _packed(hashes), vectors.astype(np.float16)

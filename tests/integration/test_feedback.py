@@ -81,6 +81,16 @@ def test_feedback_finds_its_call_before_and_after_it_comes_and_tells_whether_it_
     assert rows == [{"target_kind": expected[0], "target_id": expected[1], "kind": "thumb", "value": 0.0}]
 
 
+def test_feedback_with_the_id_of_another_is_that_one_whatever_it_speaks_of(collector: RunningCollector) -> None:
+    traces = [new_trace() for _ in range(3)]
+    feedback_id = f"feedback of {traces[0]}"
+    for trace, value in zip(traces, (1, 0, 0), strict=True):
+        give(collector, target={"trace_id": trace}, kind="thumb", value=value, id=feedback_id)
+        collector.flush()
+    rows = collector.rows("SELECT target_id, value FROM feedback WHERE feedback_id = ?", [feedback_id])
+    assert rows == [{"target_id": traces[0], "value": 1.0}]
+
+
 def test_feedback_for_what_never_comes_stays_and_is_not_resolved(collector: RunningCollector) -> None:
     trace = new_trace()
     for target in TARGETS.values():

@@ -150,13 +150,13 @@ def test_a_pass_over_a_new_day_reads_its_weeks_alone_and_counts_and_shows_topics
         return turns
 
     monkeypatch.setattr("analysis.analyzers.topics.read_turns", watched)
-    monkeypatch.setattr("analysis.analyzers.drift.read_turns", watched)
+    monkeypatch.setattr("analysis.study.read_turns", watched)
     calls = [call(10_000_000 + n, day + timedelta(minutes=n), prompt=f"my card {n}") for n in range(3)]
     calls = [{**row, "prompt_text_hash": content_hash(row["prompt"])} for row in calls]
     store.commit({"interactions": pa.Table.from_pylist(calls)}, key="a new day")
     runs = Pipeline(store, settings).run()
     assert {run.analyzer: run.rows for run in runs}["topics"] == 3
-    assert len(oldest) == 2
+    assert len(oldest) == 3  # topics, drift and its monitor
     assert all(at >= day - timedelta(days=31) for at in oldest)
     after = {row["topic_id"]: row for row in store.query("SELECT * FROM topics").to_pylist()}
     assert after.keys() == before.keys()

@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import cycle
 from typing import Any
 
@@ -208,6 +208,28 @@ def test_a_grpc_bomb_of_a_gibibyte_is_resource_exhausted_within_twice_the_limit(
         bombing.send(message(packed, compressed=True))
         assert bombing.status() == code_pb2.RESOURCE_EXHAUSTED
     assert grown[0] < 2 * LIMIT
+
+
+def test_many_packed_grpc_messages_at_once_hold_no_more_memory_than_the_workers_unpack(
+    start_collector: StartCollector,
+) -> None:
+    collector = start_collector()
+    with peak_memory(collector) as grown, ExitStack() as stack:
+        packed = message(bomb(60 * MIB), compressed=True)
+        calls = [stack.enter_context(call(collector.grpc_port, TRACES, grpc_encoding="gzip")) for _ in range(24)]
+        for one in calls:
+            one.send(packed)
+        assert {one.status() for one in calls} <= {code_pb2.INVALID_ARGUMENT, code_pb2.UNAVAILABLE}
+    assert grown[0] < 8 * LIMIT
+
+
+def test_a_packed_grpc_message_of_each_service_is_taken(collector: RunningCollector) -> None:
+    trace = new_trace()
+    assert send(collector, "grpc", trace_request(trace), gzipped=True).code == 0
+    assert send(collector, "grpc", b"", "metrics", gzipped=True).code == 0
+    log = log_request(trace, "", "gen_ai.evaluation.result", BASE_NS)
+    assert send(collector, "grpc", log * 20, "logs", gzipped=True).code == 0
+    assert stored(collector, trace) == 1
 
 
 @contextmanager
@@ -446,8 +468,9 @@ def test_counters_equal_what_clients_saw_at_both_doors(start_collector: StartCol
 def test_the_standard_health_service_tells_that_requests_are_taken(collector: RunningCollector) -> None:
     trace_service = TRACES.split("/")[1]
     for service in ("", trace_service):
-        answer = collector.rpc("/grpc.health.v1.Health/Check", StringValue(value=service).SerializeToString())
-        assert answer == b"\x08\x01"
+        asked = StringValue(value=service).SerializeToString()
+        for sent in (asked, gzip.compress(asked)):
+            assert collector.rpc("/grpc.health.v1.Health/Check", sent) == b"\x08\x01"
     with pytest.raises(grpc.RpcError) as caught:
         collector.rpc("/grpc.health.v1.Health/Check", StringValue(value="other").SerializeToString())
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND

@@ -82,13 +82,14 @@ def test_two_processes_share_the_files(tmp_path: Path, monkeypatch: pytest.Monke
         assert other.nearest(vectors[7], 1)[0] == [names[7]]
 
 
-def test_torn_files_are_made_again(tmp_path: Path):
+@pytest.mark.parametrize("torn", [(".npy", ".json"), (".npy",)], ids=["all", "not the header"])
+def test_torn_files_are_made_again(tmp_path: Path, torn: tuple[str, ...]):
     names, vectors = hashes(50), clustered(50)
     with EmbeddedStore(tmp_path / "a.duckdb") as store:
         fill(store, names, vectors)
         SearchIndex(tmp_path / "search", "prompt", "m").refresh(store)
         for path in (tmp_path / "search").rglob("*"):
-            if path.suffix in (".npy", ".json"):
+            if path.suffix in torn:
                 path.write_bytes(path.read_bytes()[:40])
         index = SearchIndex(tmp_path / "search", "prompt", "m")
         index.refresh(store)

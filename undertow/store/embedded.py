@@ -291,7 +291,7 @@ def _rollback(cursor: Any) -> None:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
             f"the folder {folder} cannot be made ({error.strerror}); set another data_dir (UNDERTOW_DATA_DIR)"
