@@ -178,18 +178,21 @@ def _cause(scene: Scene) -> str:
     if not scene.changes:
         back = scene.looked_back
         return "" if back is None else f"no recorded change in the {_duration(back)} before"
-    return " and ".join(_change_text(change, began, known=scene.onset is not None) for change in scene.changes[:2])
+    return " and ".join(_change_text(change, began, scene) for change in scene.changes[:2])
 
 
-def _change_text(change: Change, began: datetime, *, known: bool) -> str:
+def _change_text(change: Change, began: datetime, scene: Scene) -> str:
     template = _CHANGES.get(change.kind, "{name} changed")
     told = " ".join(template.format(name=change.name, after=change.after).split())
     gap = began - change.at
     if abs(gap) < timedelta(minutes=1):
         return f"{told} at the same time"
-    if gap < timedelta(0):
-        return f"{told} {_duration(-gap)} {'later' if known else 'after the window began'}"
-    return f"{told} {_duration(gap)} before"
+    if gap >= timedelta(0):
+        return f"{told} {_duration(gap)} before"
+    if scene.onset is None:
+        return f"{told} {_duration(-gap)} after the window began"
+    within = scene.onset_high is not None and change.at <= scene.onset_high
+    return f"{told} in that time, at {change.at:%a %H:%M}" if within else f"{told} {_duration(-gap)} later"
 
 
 def _sizes(result: DriftResult, scene: Scene) -> str:
