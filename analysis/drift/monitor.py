@@ -132,7 +132,7 @@ class DriftMonitor:
         threshold = 1.0 / self.alpha
         return MonitorState(self._best, threshold, self._best >= threshold, self._steps, self._missing)
 
-    def update(self, X: npt.ArrayLike, groups: Iterable[object] | None = None) -> MonitorState:  # noqa: N803
+    def update(self, X: npt.ArrayLike, groups: Iterable[object] | None = None) -> MonitorState:
         """Bet on the first message of every session that was not seen before.
 
         Parameters

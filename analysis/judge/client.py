@@ -26,8 +26,8 @@ _ANSWER_TOKENS = 500
 _WRONG = "Your answer cannot be used: {why}. Answer again, with the JSON object and nothing else."
 
 
-class NotJudged(Exception):  # noqa: N818 - a result, not a fault: the caller turns it into `not_evaluated`
-    """The model gave no usable judgement.
+class NotJudged(Exception):
+    """The model gave no usable judgement: a result, not a fault, which the caller turns into `not_evaluated`.
 
     Attributes
     ----------
