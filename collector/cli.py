@@ -8,8 +8,9 @@ import json
 import click
 
 from undertow.clock import parse_duration
-from undertow.config import Settings, load_settings
+from undertow.config import load_settings
 from undertow.errors import UndertowError
+from undertow.settings import Settings
 from undertow.store import endpoint
 from undertow.store.open import own_token
 from undertow.tls import http_connection, trust_of

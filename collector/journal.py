@@ -2,61 +2,38 @@
 
 A folder of segments named by the position of their first frame. One thread appends; all requests that wait
 while it works share the next fsync. A position is a point in the endless stream of frames; positions only grow.
-
-Frame: magic, length of the payload, number of items, CRC-32 of the two numbers and the payload; then the payload.
+The files are those of :mod:`collector.segments`.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import struct
 import threading
-import uuid
 import zlib
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from collector.segments import (
+    FRAME,
+    FRAME_MAGIC,
+    NUMBERS,
+    SEGMENT_HEADER,
+    SEGMENT_MAGIC,
+    Frame,
+    Segment,
+    frames_of,
+    recover,
+)
 from undertow.errors import NotDurableError, OverloadedError
 
 logger = logging.getLogger(__name__)
 
-SEGMENT_MAGIC = b"UTJRNL01"
-SEGMENT_HEADER = len(SEGMENT_MAGIC) + 16
-FRAME_MAGIC = b"\xd5UTf"
-_FRAME = struct.Struct("<4sIII")
-_NUMBERS = struct.Struct("<II")
 _MOST_BUFFERS = 512
 _MOST_BYTES_PER_SYNC = 64 * 2**20
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One journaled request: its payload, how many items it holds, and the position after it."""
-
-    payload: bytes
-    items: int
-    end: int
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """What was found at the start: whole frames and their items, and bytes that were no whole frame."""
-
-    frames: int = 0
-    items: int = 0
-    dropped_bytes: int = 0
-
-
-@dataclass
-class _Segment:
-    path: Path
-    base: int
-    end: int
 
 
 @dataclass(frozen=True)
@@ -90,7 +67,7 @@ class Journal:
         self._closing = False
         self._fd: int | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        self.id, self._segments, self.recovery = _recover(folder)
+        self.id, self._segments, self.recovery = recover(folder)
         self._released = self._segments[0].base if self._segments else 0
         self._durable = self._next_base = self._segments[-1].end if self._segments else 0
         self._thread = threading.Thread(target=self._write_forever, name="journal", daemon=True)
@@ -122,8 +99,8 @@ class Journal:
             The journal holds as much as it may, or is closing.
             The future raises `NotDurableError` when the disk refused; then nothing of the payload counts.
         """
-        checksum = zlib.crc32(payload, zlib.crc32(_NUMBERS.pack(len(payload), items)))
-        header = _FRAME.pack(FRAME_MAGIC, len(payload), items, checksum)
+        checksum = zlib.crc32(payload, zlib.crc32(NUMBERS.pack(len(payload), items)))
+        header = FRAME.pack(FRAME_MAGIC, len(payload), items, checksum)
         waiting = _Waiting(header, payload, Future())
         # From now on nobody can cancel it: a client that hangs up must not reach into the writer.
         waiting.future.set_running_or_notify_cancel()
@@ -144,11 +121,11 @@ class Journal:
     def read(self, after: int, max_bytes: int) -> list[Frame]:
         """Return durable frames behind a position, in order; at least one if there is any, then up to a size."""
         with self._changed:
-            segments = [_Segment(s.path, s.base, s.end) for s in self._segments if s.end > after]
+            segments = [Segment(s.path, s.base, s.end) for s in self._segments if s.end > after]
         frames: list[Frame] = []
         size = 0
         for segment in segments:
-            for frame in _frames(segment, max(after, segment.base)):
+            for frame in frames_of(segment, max(after, segment.base)):
                 if frames and size + len(frame.payload) > max_bytes:
                     return frames
                 frames.append(frame)
@@ -172,6 +149,26 @@ class Journal:
         """Wait until a frame behind a position is durable; whether there is one."""
         with self._changed:
             return self._changed.wait_for(lambda: self._durable > after, timeout_s)
+
+    def forget(self) -> None:
+        """Remove all that was released, also where the segment being written holds it.
+
+        Frames of that segment that were not released yet stay until they are.
+
+        Raises
+        ------
+        OverloadedError
+            The journal is closing, or its disk refused.
+        """
+        turn = _Waiting(b"", b"", Future())
+        turn.future.set_running_or_notify_cancel()
+        with self._changed:
+            if self._closing:
+                raise OverloadedError("the collector is stopping; try again in a moment")
+            self._queue.append(turn)
+            self._changed.notify_all()
+        turn.future.result()
+        self.release(0)
 
     def close(self) -> None:
         """Write what is queued, then stop."""
@@ -225,7 +222,9 @@ class Journal:
             self._changed.notify_all()
 
     def _write(self, batch: list[_Waiting]) -> list[int]:
-        if self._fd is None or self._segments[-1].end - self._segments[-1].base >= self._segment_bytes:
+        full = self._fd is not None and self._segments[-1].end - self._segments[-1].base >= self._segment_bytes
+        turned = not all(waiting.size for waiting in batch)
+        if self._fd is None or full or turned:
             self._open_segment()
         assert self._fd is not None  # noqa: S101 - _open_segment set it or raised
         _write_fully(self._fd, [part for waiting in batch for part in (waiting.header, waiting.payload)])
@@ -254,7 +253,7 @@ class Journal:
         with self._changed:
             self._fd = fd
             self._segments = [s for s in self._segments if s.path != path]
-            self._segments.append(_Segment(path, self._next_base, self._next_base))
+            self._segments.append(Segment(path, self._next_base, self._next_base))
 
     def _give_up_segment(self, attempted: int) -> None:
         """After a failed fsync nobody knows what is on the disk: cut the tail off and never write there again.
@@ -278,80 +277,6 @@ class Journal:
             self._segments.remove(segment)
         with suppress(OSError):  # what cannot be removed is overwritten or dropped later
             segment.path.unlink(missing_ok=True)
-
-
-def _recover(folder: Path) -> tuple[uuid.UUID, list[_Segment], Recovery]:
-    identity: uuid.UUID | None = None
-    segments: list[_Segment] = []
-    frames = items = dropped = 0
-    for path in sorted(folder.glob("*.seg")):
-        head = _read_head(path)
-        base, size = int(path.stem), max(0, path.stat().st_size - SEGMENT_HEADER)
-        segment = _Segment(path, base, base + size)
-        held, end = 0, base
-        for frame in _frames(segment, base):
-            frames, items, end = frames + 1, items + frame.items, frame.end
-            held += _FRAME.size + len(frame.payload)
-        dropped += size - held + (min(path.stat().st_size, SEGMENT_HEADER) if head is None else 0)
-        if end == base:  # it holds nothing, and its base may lie behind positions that nobody ever reached
-            path.unlink()
-            continue
-        identity = head or identity
-        # What stands behind the last whole frame was never acknowledged.
-        os.truncate(path, SEGMENT_HEADER + end - base)
-        segments.append(_Segment(path, base, end))
-    if dropped:
-        logger.warning("journal: %d bytes were no whole record and were dropped; %d records are whole", dropped, frames)
-    return identity or uuid.uuid4(), segments, Recovery(frames, items, dropped)
-
-
-def _read_head(path: Path) -> uuid.UUID | None:
-    """Return the journal's identity, None for a damaged header; its frames carry checksums of their own."""
-    with path.open("rb") as file:
-        head = file.read(SEGMENT_HEADER)
-    if len(head) < SEGMENT_HEADER or not head.startswith(SEGMENT_MAGIC):
-        return None
-    return uuid.UUID(bytes=head[len(SEGMENT_MAGIC) :])
-
-
-def _frames(segment: _Segment, start: int) -> Iterator[Frame]:
-    """Yield whole frames from a position on; damaged stretches are skipped up to the next whole frame."""
-    with segment.path.open("rb") as file:
-        position = start
-        while position < segment.end:
-            frame = _frame_at(file.fileno(), segment, position)
-            if frame is None:
-                position = _resume(file.fileno(), segment, position + 1)
-                continue
-            yield frame
-            position = frame.end
-
-
-def _frame_at(fd: int, segment: _Segment, position: int) -> Frame | None:
-    offset = SEGMENT_HEADER + position - segment.base
-    head = os.pread(fd, _FRAME.size, offset)
-    if len(head) < _FRAME.size:
-        return None
-    magic, length, items, checksum = _FRAME.unpack(head)
-    end = position + _FRAME.size + length
-    if magic != FRAME_MAGIC or end > segment.end:
-        return None
-    payload = os.pread(fd, length, offset + _FRAME.size)
-    if zlib.crc32(payload, zlib.crc32(_NUMBERS.pack(length, items))) != checksum:
-        return None
-    return Frame(payload, items, end)
-
-
-def _resume(fd: int, segment: _Segment, position: int) -> int:
-    """Position of the next whole frame, or the end of the segment."""
-    offset = SEGMENT_HEADER + position - segment.base
-    rest = os.pread(fd, segment.end - position, offset)
-    at = rest.find(FRAME_MAGIC)
-    while at >= 0:
-        if _frame_at(fd, segment, position + at) is not None:
-            return position + at
-        at = rest.find(FRAME_MAGIC, at + 1)
-    return segment.end
 
 
 def _write_fully(fd: int, buffers: list[bytes]) -> None:

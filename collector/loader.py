@@ -14,15 +14,17 @@ from typing import Any
 import pyarrow as pa
 
 from collector.changes_only import only_changes
-from collector.journal import Frame, Journal
+from collector.courtesy import Pace
+from collector.journal import Journal
 from collector.packs import Received, from_payload, pack_rows
 from collector.recall import Recall, Recalled
 from collector.records import Assembled, Record
 from collector.redaction_counts import redaction_rows
 from collector.refusal import without_content
+from collector.segments import Frame
 from collector.self_trace import is_own_table, step
 from collector.telemetry import Telemetry
-from undertow.errors import StoreError
+from undertow.errors import OverloadedError, StoreError
 from undertow.store.base import Store, data_version
 from undertow.store.tables import TABLES
 
@@ -32,6 +34,7 @@ BATCH_BYTES = 8 * 2**20
 _IDLE_S = 0.2
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
+_MOST_WAITING = 1000
 _WRITTEN = (
     *("spans", "records", "interactions", "documents", "tool_runs", "evaluations", "feedback", "changes"),
     "redactions",
@@ -49,7 +52,7 @@ class Loader:
     Parameters
     ----------
     span_rows, assemble, response_ids : the pure side (``collector.assemble``).
-    interval_s : least time between two transactions, unless somebody waits for a flush.
+    pace : the least time between two transactions, unless somebody waits for a flush, and whom it lets go first.
     aside : folder for journaled requests that cannot be assembled.
     """
 
@@ -62,7 +65,7 @@ class Loader:
         assemble: Callable[[Sequence[Record]], Assembled],
         response_ids: Callable[[Sequence[Record]], set[str]],
         telemetry: Telemetry,
-        interval_s: float,
+        pace: Pace,
         aside: Path,
     ) -> None:
         self._journal = journal
@@ -71,10 +74,11 @@ class Loader:
         self._assemble = assemble
         self._response_ids = response_ids
         self._recall = Recall(store, response_ids)
+        self._courtesy = pace.courtesy
         self._telemetry = telemetry
-        self._interval_s = interval_s
+        self._interval_s = pace.interval_s
         self._aside = aside
-        self._prefix = f"journal/{journal.id}/"
+        self._prefix = _prefix(journal)
         self._lock = threading.Lock()
         self._waiters: list[tuple[int, Future[int]]] = []
         self._hurry = threading.Event()
@@ -82,7 +86,7 @@ class Loader:
         self._deadline = 0.0
         self._busy_since: float | None = None
         self._schemas = {table: _schema(store, table) for table in _WRITTEN}
-        self._position = self._loaded_before()
+        self._position = loaded_before(journal, store)
         self._recovered_until = journal.durable
         self.last_load_seq = data_version(store)
         journal.release(self._position)
@@ -103,9 +107,19 @@ class Loader:
         return not self._thread.is_alive() and self._position >= self._journal.durable
 
     def flushed(self) -> Future[int]:
-        """Return a future of the newest sequence number, done when everything durable by now is loaded."""
+        """Return a future of the newest sequence number, done when everything durable by now is loaded.
+
+        Raises
+        ------
+        OverloadedError
+            Too many wait already: the store takes nothing.
+        """
         future: Future[int] = Future()
         with self._lock:
+            # Those that waited no longer would stay for as long as the store takes nothing.
+            self._waiters = [waiter for waiter in self._waiters if not waiter[1].cancelled()]
+            if len(self._waiters) >= _MOST_WAITING:
+                raise OverloadedError(f"{_MOST_WAITING} requests wait for a flush already; ask again later")
             self._waiters.append((self._journal.durable, future))
         self._settle()
         self._hurry.set()
@@ -121,13 +135,6 @@ class Loader:
         """How long the data now waiting to be loaded has been waiting."""
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
-
-    def _loaded_before(self) -> int:
-        newest = self._store.query(
-            "SELECT max(key) AS key FROM commits WHERE starts_with(key, $prefix)", {"prefix": self._prefix}
-        )
-        key = newest.column("key")[0].as_py()
-        return int(key.removeprefix(self._prefix)) if key else 0
 
     def _run(self) -> None:
         pause_s = _FIRST_PAUSE_S
@@ -173,6 +180,7 @@ class Loader:
 
     def _load_next(self) -> None:
         durable = self._journal.durable
+        self._courtesy.begin()
         frames = self._journal.read(self._position, BATCH_BYTES)
         if frames:
             self._load(frames)
@@ -234,8 +242,10 @@ class Loader:
             return {}, {}
         new = [item.record for item in received]
         recalled = self._recall.around(new)
+        self._courtesy.step_back()
         rows = self._as_received(received, frames[-1].end)
         rows.update(_without(recalled.settled, _by_table(self._assemble([*recalled.records, *new]))))
+        self._courtesy.step_back()
         if recalled.partial:
             self._telemetry.add("undertow_partly_assembled_traces_total", len(recalled.partial))
         tables = self._to_arrow(rows)
@@ -255,6 +265,7 @@ class Loader:
         for frame in frames:
             for item in from_payload(frame.payload):
                 unique.setdefault(item.record["record_id"], item)
+            self._courtesy.step_back()
         known = self._recall.known([item.record for item in unique.values()])
         return [item for key, item in unique.items() if key not in known]
 
@@ -265,7 +276,21 @@ class Loader:
         unique = list({key: row for key, row in zip(map(_KEYS[name], rows), rows, strict=True)}.values())
         schema = self._schemas[name]
         columns = _columns(unique, schema.names)
-        return pa.table([pa.array(*pair) for pair in zip(columns, schema.types, strict=True)], schema=schema)
+        table = pa.table([pa.array(*pair) for pair in zip(columns, schema.types, strict=True)], schema=schema)
+        self._courtesy.step_back()
+        return table
+
+
+def loaded_before(journal: Journal, store: Store) -> int:
+    """Position up to which a store holds what is in a journal."""
+    prefix = _prefix(journal)
+    newest = store.query("SELECT max(key) AS key FROM commits WHERE starts_with(key, $prefix)", {"prefix": prefix})
+    key = newest.column("key")[0].as_py()
+    return int(key.removeprefix(prefix)) if key else 0
+
+
+def _prefix(journal: Journal) -> str:
+    return f"journal/{journal.id}/"
 
 
 def _columns(rows: Rows, names: Sequence[str]) -> list[Sequence[Any]]:

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from collector.records import Record
 from undertow import __version__
-from undertow.config import CollectorSettings
+from undertow.settings.doors import CollectorSettings
 
 SCOPE = "undertow.collector"
 SERVICE = "undertow-collector"

@@ -23,19 +23,22 @@ import uvloop
 
 from collector.assemble import assemble, response_ids, span_rows
 from collector.auth import Authenticator
+from collector.courtesy import Courtesy, Pace
 from collector.grpc import GrpcDoor
 from collector.http import HttpDoor
 from collector.http_protocol import patient_protocol
 from collector.intake import Intake
 from collector.journal import Journal
 from collector.loader import Loader
+from collector.lookups import Lookups
 from collector.normalise import normalise_logs, normalise_traces
 from collector.redact import Redactor
 from collector.self_trace import self_tracer
 from collector.store_service import StoreService
 from collector.telemetry import Telemetry
-from undertow.config import Settings
-from undertow.errors import ConfigError, PortInUseError, StoreError
+from undertow.errors import ConfigError, OverloadedError, PortInUseError, StoreError
+from undertow.settings import Settings
+from undertow.store.compact import Compacted
 from undertow.store.embedded import EmbeddedStore
 from undertow.store.endpoint import announce
 from undertow.store.open import FILE_NAME, open_store
@@ -45,7 +48,10 @@ logger = logging.getLogger(__name__)
 
 _GRACE_S = 5
 _DRAIN_S = 10.0
-_HTTP_WORKERS = 4
+_WORKERS = 4
+_SWITCH_S = 0.001
+"""How long one thread may keep the interpreter from the others: the event loop waits so long for every one of them."""
+
 _LOOKUPS: Mapping[tuple[str, ...], str] = {
     ("trace_id", "span_id"): "SELECT 1 FROM spans WHERE trace_id = $trace_id AND span_id = $span_id LIMIT 1",
     ("trace_id",): "SELECT 1 FROM spans WHERE trace_id = $trace_id LIMIT 1",
@@ -67,6 +73,7 @@ def run(settings: Settings) -> None:
     sys.meta_path.insert(0, _WithoutPandas())
     _allow_many_connections()
     _look_for_cycles_rarely()
+    sys.setswitchinterval(_SWITCH_S)
     with ExitStack() as stack, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         collector = Collector(settings, stack)
         runner.run(collector.serve())
@@ -122,6 +129,7 @@ class Collector:
         self._service = self._started_service(auth, stack)
         journal_dir = settings.data_dir / "journal"
         self._journal = Journal(journal_dir, segment_bytes=limits.segment_bytes, max_bytes=limits.max_journal_bytes)
+        courtesy = Courtesy()
         self._loader = Loader(
             self._journal,
             self._store,
@@ -129,7 +137,7 @@ class Collector:
             assemble=assemble,
             response_ids=response_ids,
             telemetry=self._telemetry,
-            interval_s=limits.load_interval_s,
+            pace=Pace(limits.load_interval_s, courtesy),
             aside=journal_dir / "aside",
         )
         stack.callback(self._drain)
@@ -137,14 +145,15 @@ class Collector:
             self._journal,
             normalisers={"traces": normalise_traces, "logs": normalise_logs},
             redactor=Redactor(settings.redaction),
+            courtesy=courtesy,
             telemetry=self._telemetry,
             max_body_bytes=limits.max_body_bytes,
             max_backlog_bytes=limits.max_backlog_bytes,
         )
         self._watch()
-        workers = stack.enter_context(ThreadPoolExecutor(_HTTP_WORKERS, thread_name_prefix="http"))
-        lookups = ThreadPoolExecutor(2, thread_name_prefix="lookup")
-        stack.callback(lookups.shutdown, wait=False, cancel_futures=True)
+        workers = stack.enter_context(ThreadPoolExecutor(_WORKERS, thread_name_prefix="worker"))
+        lookups = Lookups(self._resolves)
+        stack.callback(lookups.close)
         self._http = HttpDoor(self._intake, auth, self._telemetry, self, workers, lookups, limits.read_timeout_s)
         self._grpc_door = GrpcDoor(
             self._intake, auth, self._telemetry, self, workers, read_timeout_s=limits.read_timeout_s
@@ -168,7 +177,7 @@ class Collector:
         """See :meth:`collector.loader.Loader.flushed`."""
         return self._loader.flushed()
 
-    def resolves(self, target: Mapping[str, str]) -> bool:
+    def _resolves(self, target: Mapping[str, str]) -> bool:
         """Whether the store holds what a feedback speaks of."""
         known = [names for names in _LOOKUPS if all(name in target for name in names)]
         if ("trace_id", "span_id") in known:
@@ -226,6 +235,7 @@ class Collector:
                 auth,
                 host=host,
                 port=port,
+                compact=self._compact,
                 identity=self._identity,
                 query_timeout_s=self._settings.store.query_timeout_s,
             )
@@ -254,6 +264,19 @@ class Collector:
         self._telemetry.watch("undertow_journal_bytes", lambda: self._journal.pending_bytes)
         self._telemetry.watch("undertow_last_load_seq", lambda: self._loader.last_load_seq)
         self._telemetry.watch("undertow_load_lag_seconds", lambda: self._loader.lag_s)
+
+    def _compact(self, actor: str) -> Compacted:
+        """Write the store anew, then the journal, so that neither holds what was erased."""
+        if not self._ready:
+            raise StoreError("the collector is starting or stopping; try again in a moment")
+        logger.info("compacting the store for %s: what arrives is kept in the journal meanwhile", actor)
+        done = self._store.compact(actor=actor)
+        logger.info("compacted: %d bytes before, %d after", done.bytes_before, done.bytes_after)
+        try:
+            self._journal.forget()
+        except OverloadedError as error:
+            raise StoreError(f"the store was compacted, but what was loaded stands in the journal: {error}") from None
+        return done
 
     def _end_service(self, service: StoreService) -> None:
         self.left_behind = not service.shutdown(_GRACE_S)

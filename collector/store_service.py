@@ -6,30 +6,30 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import pyarrow as pa
 from pyarrow import flight
 
 from collector.auth import Authenticator, Scope, Verdict
-from collector.bound_reads import bound_query
+from collector.bound_reads import BoundReads
 from collector.bounds import Bounds
 from undertow.errors import StoreError
 from undertow.store.base import Params, Store, data_version
-from undertow.store.flight import COMMIT_ACTION, as_flight_error, decode_query
+from undertow.store.compact import Compacted
+from undertow.store.flight import COMMIT_ACTION, COMPACT_ACTION, as_flight_error, decode_query
 from undertow.tls import Identity
 
 logger = logging.getLogger(__name__)
 
 HEALTH_ACTION = "health"
-_STAGED_S = 600.0
-_STAGED_BYTES = 2**30
 _LONGEST_PAUSE_S = 30.0
 _GRACE_S = 5.0
 _MIDDLEWARE = "authorization"
+_LONGEST_NAME = 200
 
 
 class Streaming(Store, Protocol):
@@ -38,6 +38,23 @@ class Streaming(Store, Protocol):
     def stream(self, sql: str, params: Params = None) -> tuple[pa.Schema, Generator[pa.RecordBatch]]:
         """Run one SELECT and return its columns and its rows, which are worked out as they are taken."""
         ...
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """Limits of what waits for its commit.
+
+    Attributes
+    ----------
+    kept_s : an upload that no commit asked for is dropped after this time.
+    max_bytes : uploads together hold no more than this.
+    """
+
+    kept_s: float = 600.0
+    max_bytes: int = 2**30
+
+
+_UPLOADS = Uploads()
 
 
 @dataclass
@@ -53,10 +70,9 @@ class StoreService(flight.FlightServerBase):  # type: ignore[misc] # pyarrow has
     Parameters
     ----------
     host, port : where to listen; port 0 takes a free one (``port`` tells which).
+    compact : write the store anew, on behalf of whom it is told.
     identity : certificate and key, where the service speaks TLS.
     query_timeout_s : the limit of a reader whose token is bound; that of others is the store's own.
-    staged_s : an upload that no commit asked for is dropped after this time.
-    max_staged_bytes : uploads together hold no more than this until they are committed.
     """
 
     def __init__(
@@ -66,16 +82,16 @@ class StoreService(flight.FlightServerBase):  # type: ignore[misc] # pyarrow has
         *,
         host: str,
         port: int,
+        compact: Callable[[str], Compacted] | None = None,
         identity: Identity | None = None,
         query_timeout_s: float = 60.0,
-        staged_s: float = _STAGED_S,
-        max_staged_bytes: int = _STAGED_BYTES,
+        uploads: Uploads = _UPLOADS,
     ) -> None:
         self._store = store
         self._auth = auth
-        self._query_timeout_s = query_timeout_s
-        self._staged_s = staged_s
-        self._max_staged_bytes = max_staged_bytes
+        self._compact = compact
+        self._bound_reads = BoundReads(store, timeout_s=query_timeout_s)
+        self._uploads = uploads
         self._lock = threading.Lock()
         self._staged: dict[str, _Staged] = {}
         self.staged_bytes = 0
@@ -111,9 +127,9 @@ class StoreService(flight.FlightServerBase):  # type: ignore[misc] # pyarrow has
         with _store_errors():
             sql, params = decode_query(ticket.ticket)
             if bounds:
-                rows = bound_query(self._store, bounds, sql, params, timeout_s=self._query_timeout_s)
-                return flight.RecordBatchStream(rows)
-            schema, batches = self._store.stream(sql, params)
+                schema, batches = self._bound_reads.stream(bounds, sql, params)
+            else:
+                schema, batches = self._store.stream(sql, params)
             return flight.GeneratorStream(schema, _sent(batches))
 
     def do_put(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
@@ -131,23 +147,26 @@ class StoreService(flight.FlightServerBase):  # type: ignore[misc] # pyarrow has
                 staged.size += size
 
     def do_action(self, context: Any, action: Any) -> list[bytes]:
-        """Commit what was uploaded, or tell the version of the data."""
+        """Commit what was uploaded, write the store anew, or tell the version of the data."""
         if action.type == HEALTH_ACTION:
             self._require(context, "read")
             with _store_errors():
                 return [json.dumps({"seq": data_version(self._store)}).encode()]
         self._require(context, "write")
         with _store_errors():
+            if action.type == COMPACT_ACTION and self._compact is not None:
+                done = self._compact(_actor(action.body.to_pybytes()))
+                return [json.dumps(asdict(done)).encode()]
             if action.type != COMMIT_ACTION:
-                raise StoreError(
-                    f"there is no action {action.type!r}; the actions are {COMMIT_ACTION}, {HEALTH_ACTION}"
-                )
+                actions = ", ".join(name for name, _ in self.list_actions(context))
+                raise StoreError(f"there is no action {action.type!r}; the actions are {actions}")
             return [json.dumps({"seq": self._commit(action.body.to_pybytes())}).encode()]
 
     def list_actions(self, context: Any) -> list[tuple[str, str]]:
         """Name the actions."""
         return [
             (COMMIT_ACTION, "write the uploaded tables in one transaction"),
+            (COMPACT_ACTION, "write the store anew, without what was erased"),
             (HEALTH_ACTION, "tell the sequence number of the newest commit"),
         ]
 
@@ -185,16 +204,16 @@ class StoreService(flight.FlightServerBase):  # type: ignore[misc] # pyarrow has
 
     def _hold(self, size: int) -> None:
         with self._lock:
-            if size > 0 and self.staged_bytes + size > self._max_staged_bytes:
+            if size > 0 and self.staged_bytes + size > self._uploads.max_bytes:
                 raise StoreError(
-                    f"the uploads that wait for their commit would hold more than {self._max_staged_bytes} bytes;"
+                    f"the uploads that wait for their commit would hold more than {self._uploads.max_bytes} bytes;"
                     " send smaller commits, or this one later"
                 )
             self.staged_bytes += size
 
     def _drop_stale_forever(self) -> None:
-        while not self._stopped.wait(min(self._staged_s / 2, _LONGEST_PAUSE_S)):
-            oldest = time.monotonic() - self._staged_s
+        while not self._stopped.wait(min(self._uploads.kept_s / 2, _LONGEST_PAUSE_S)):
+            oldest = time.monotonic() - self._uploads.kept_s
             with self._lock:
                 stale = [token for token, staged in self._staged.items() if staged.started < oldest]
                 self.staged_bytes -= sum(self._staged.pop(token).size for token in stale)
@@ -209,6 +228,13 @@ class StoreService(flight.FlightServerBase):  # type: ignore[misc] # pyarrow has
         if verdict is Verdict.FORBIDDEN:
             raise flight.FlightUnauthorizedError(f"the token lacks the scope {scope!r}")
         return self._auth.bounds(authorization)
+
+
+def _actor(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["actor"])[:_LONGEST_NAME]
+    except (ValueError, KeyError, TypeError):
+        raise StoreError("a compaction needs a JSON object with actor") from None
 
 
 class _Header(flight.ServerMiddleware):  # type: ignore[misc]

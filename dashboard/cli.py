@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from undertow.config import is_loopback, load_settings
+from undertow.config import load_settings
 from undertow.errors import ConfigError, PortInUseError
+from undertow.settings.base import is_loopback
 
 APP = Path(__file__).parent / "app.py"
 

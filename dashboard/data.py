@@ -15,8 +15,9 @@ import streamlit as st
 
 from dashboard.filters import Filters, Window
 from dashboard.queries import NAMED
-from undertow.config import Settings, load_settings
+from undertow.config import load_settings
 from undertow.errors import StoreError, StoreUnavailableError
+from undertow.settings import Settings
 from undertow.store import Store, data_version, endpoint, open_store
 
 MAX_ROWS = 1_000

@@ -208,9 +208,10 @@ def _classified(head: str) -> str | None:
 
 @cache
 def _identifier() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    from py3langid.langid import MODEL_DIR, MODEL_FILE, LanguageIdentifier
+    from py3langid.modelio import load_model
 
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    # Stored in half precision, it would be widened anew for every text.
-    identifier.nb_ptc = identifier.nb_ptc.astype("float32")
-    return identifier
+    weights, prior, classes, moves, rows, outputs = load_model(MODEL_DIR / MODEL_FILE)
+    # Stored in half precision, the weights would be widened anew for every text; only the wide ones are kept.
+    wide = weights.astype("float32")
+    return LanguageIdentifier(wide, prior, classes, moves, outputs, norm_probs=True, tk_row=rows)

@@ -20,7 +20,7 @@ import pytest
 from pyarrow import flight
 
 from collector.auth import Authenticator
-from collector.store_service import StoreService
+from collector.store_service import StoreService, Uploads
 from undertow.errors import QueryError, StoreError, StoreLockedError, StoreUnavailableError
 from undertow.store import Store, data_version
 from undertow.store.embedded import EmbeddedStore
@@ -230,8 +230,8 @@ def test_a_query_that_takes_too_long_is_stopped(store: Store) -> None:
 def test_an_error_in_the_middle_of_a_result_is_a_query_error(store: Store) -> None:
     with pytest.raises(QueryError, match="Could not convert"):
         store.query(
-            "SELECT repeat('x', 100) AS t, CAST(CASE WHEN range < 500000 THEN '1' ELSE 'x' END AS INTEGER) AS v"
-            " FROM range(600000)"
+            "SELECT repeat('x', 100) AS t, CAST(CASE WHEN range < 50000 THEN '1' ELSE 'x' END AS INTEGER) AS v"
+            " FROM range(60000)"
         )
 
 
@@ -454,7 +454,7 @@ def test_uploads_hold_a_bounded_number_of_bytes_which_time_or_a_commit_frees(tmp
     rows_ = table(span(1))
     with EmbeddedStore(tmp_path / "store.duckdb") as owner:
         limit = 3 * rows_.nbytes
-        service = StoreService(owner, OPEN, host="127.0.0.1", port=0, staged_s=0.5, max_staged_bytes=limit)
+        service = StoreService(owner, OPEN, host="127.0.0.1", port=0, uploads=Uploads(0.5, limit))
         client = flight.connect(f"grpc+tcp://127.0.0.1:{service.port}")
         with pytest.raises(flight.FlightServerError, match="hold more than"):
             for number in range(10):
@@ -485,7 +485,7 @@ def test_a_commit_over_the_wire_says_nothing_about_alignment(tmp_path: Path, cap
 def test_an_upload_that_nobody_commits_is_dropped(tmp_path: Path) -> None:
     rows_ = table(span(1))
     with EmbeddedStore(tmp_path / "store.duckdb") as owner:
-        service = StoreService(owner, OPEN, host="127.0.0.1", port=0, staged_s=0.05)
+        service = StoreService(owner, OPEN, host="127.0.0.1", port=0, uploads=Uploads(kept_s=0.05))
         client = flight.connect(f"grpc+tcp://127.0.0.1:{service.port}")
         for token in ("abandoned", "later"):
             upload(client, token, rows_)

@@ -16,7 +16,7 @@ import click
 from undertow.commands.telemetry import telemetry
 
 if TYPE_CHECKING:
-    from undertow.config import Settings
+    from undertow.settings import Settings
 
 _ENOUGH_DISK_BYTES = 2 * 2**30
 _CLOCK_SLACK = timedelta(minutes=5)
@@ -104,7 +104,7 @@ def _is_taken(host: str, port: int) -> bool:
 
 def check_exposure(settings: Settings) -> Iterator[Finding]:
     """The dashboard, which asks nobody who they are, stays on this machine."""
-    from undertow.config import is_loopback
+    from undertow.settings.base import is_loopback
 
     host = settings.dashboard.host
     if not is_loopback(host):
@@ -192,8 +192,16 @@ def check_disk(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "data_dir", False, f"{folder} cannot be written", "set another data_dir (UNDERTOW_DATA_DIR) or its rights"
         )
-    advice = "" if free >= _ENOUGH_DISK_BYTES else "free some space, or set another data_dir (UNDERTOW_DATA_DIR)"
-    yield Finding("disk", not advice, f"{free / 2**30:.1f} GiB free at {folder}", advice)
+    held = sum(path.stat().st_size for path in settings.data_dir.glob("*.duckdb*") if path.is_file())
+    found = f"{free / 2**30:.1f} GiB free at {folder}"
+    if free < max(held, _ENOUGH_DISK_BYTES):
+        if held > free:
+            found += (
+                f"; the store takes {held / 2**30:.1f} GiB, so `undertow store compact` has no room to write it anew"
+            )
+        yield Finding("disk", False, found, "free some space, or set another data_dir (UNDERTOW_DATA_DIR)")
+    else:
+        yield Finding("disk", True, found)
 
 
 CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (

@@ -12,7 +12,7 @@ import click
 from undertow.text import one_line
 
 if TYPE_CHECKING:
-    from undertow.config import Settings
+    from undertow.settings import Settings
     from undertow.telemetry_report import Attribute, Source, TelemetryReport
 
 SHOWN_ATTRIBUTES = 25

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
+import uuid
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
+from weakref import WeakSet
 
 import duckdb
 import pyarrow as pa
@@ -15,11 +18,16 @@ import pyarrow as pa
 from undertow.clock import utc_now
 from undertow.errors import QueryError, StoreError, StoreLockedError
 from undertow.store.base import Params
+from undertow.store.compact import Compacted, copy_rows, fresh_path, remove_leftovers, require_room, size_of, swap
 from undertow.store.migrate import migrate
-from undertow.store.tables import TABLES, Table
+from undertow.store.writes import rollback, write_all
 
 _STREAMED_ROWS = 2048
+_ROWS_A_CHUNK = 8192
+"""DuckDB reserves the memory of a whole chunk for every column, however few rows a result has."""
+
 _INVALIDATED = "database has been invalidated"
+_READERS_GRACE_S = 5.0
 
 
 class EmbeddedStore:
@@ -50,6 +58,8 @@ class EmbeddedStore:
     ) -> None:
         self.path = path
         self.url = f"duckdb:///{str(path).lstrip('/')}"
+        self._memory_limit = memory_limit
+        self._threads = threads
         self._query_timeout_s = query_timeout_s
         self._hint = hint
         self._config: dict[str, str | bool | int | float | list[str]] = {
@@ -59,11 +69,16 @@ class EmbeddedStore:
             "checkpoint_threshold": "128MB",
         }
         self._write_lock = threading.Lock()
-        self._opening = threading.Lock()
+        self._compacting = threading.Lock()
+        self._opening = threading.Condition()
         _make_folder(path.parent)
         self._connection: Any = self._opened()
+        remove_leftovers(path.resolve())
         self._closed = False
+        self._replacing = False
+        self._leased = 0
         self._running: set[Any] = set()
+        self._streams: WeakSet[_Stream] = WeakSet()
 
     def _opened(self) -> Any:
         try:
@@ -81,13 +96,25 @@ class EmbeddedStore:
             raise
         return connection
 
-    def _cursor(self) -> Any:
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        """Lend a cursor; while the file is replaced, which takes a moment, wait for the new one."""
         with self._opening:
+            if not self._opening.wait_for(lambda: not self._replacing, self._query_timeout_s):
+                raise StoreError(f"{self.path} is being compacted; try again in a moment")
             if self._closed:
                 raise StoreError(f"{self.path} is closed")
             if self._connection is None:
                 self._connection = self._opened()
-            return self._connection.cursor()
+            cursor = self._connection.cursor()
+            self._leased += 1
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+            with self._opening:
+                self._leased -= 1
+                self._opening.notify_all()
 
     def _give_up_if_fatal(self, error: Exception) -> None:
         """Open the file anew next time, where DuckDB serves it no more: a checkpoint has met a full disk, say.
@@ -96,17 +123,14 @@ class EmbeddedStore:
         """
         if isinstance(error, duckdb.FatalException) or _INVALIDATED in str(error):
             with self._opening:
-                if self._connection is not None:
-                    self._connection.close()
-                    self._connection = None
+                self._disconnect()
 
     def query(self, sql: str, params: Params = None) -> pa.Table:
         """See :meth:`undertow.store.base.Store.query`."""
-        cursor = self._cursor()
-        with closing(cursor), self._query_errors():
+        with self._cursor() as cursor, self._query_errors():
             _require_one_select(cursor, sql)
             with self._limited(cursor):
-                return cursor.execute(sql, params).to_arrow_table()
+                return cursor.execute(sql, params).to_arrow_table(_ROWS_A_CHUNK)
 
     def stream(self, sql: str, params: Params = None) -> tuple[pa.Schema, Generator[pa.RecordBatch]]:
         """Run one SELECT and return its columns and its rows, which are worked out as they are taken.
@@ -118,18 +142,26 @@ class EmbeddedStore:
         QueryError
             As for ``query``, from here or from the iterator.
         """
-        cursor = self._cursor()
-        with ExitStack() as stack, self._query_errors():
-            stack.enter_context(closing(cursor))
-            stack.enter_context(self._limited(cursor))
-            _require_one_select(cursor, sql)
-            reader = stack.enter_context(cursor.execute(sql, params).to_arrow_reader(_STREAMED_ROWS))
-            return reader.schema, self._batches(reader, stack.pop_all())
-        raise AssertionError("the errors of a query are raised")
+        with ExitStack() as stack:
+            cursor = stack.enter_context(self._cursor())
+            with self._query_errors():
+                stack.enter_context(self._limited(cursor))
+                _require_one_select(cursor, sql)
+                reader = stack.enter_context(cursor.execute(sql, params).to_arrow_reader(_STREAMED_ROWS))
+            stream = _Stream(reader, stack.pop_all())
+            with self._opening:
+                self._streams.add(stream)
+            return reader.schema, self._batches(stream)
 
-    def _batches(self, reader: pa.RecordBatchReader, open_until_then: ExitStack) -> Generator[pa.RecordBatch]:
-        with open_until_then, self._query_errors():
-            yield from reader
+    def _batches(self, stream: _Stream) -> Generator[pa.RecordBatch]:
+        try:
+            with self._query_errors():
+                while (batch := stream.next()) is not None:
+                    yield batch
+        finally:
+            stream.close()
+            with self._opening:
+                self._streams.discard(stream)
 
     @contextmanager
     def _limited(self, cursor: Any) -> Iterator[None]:
@@ -137,12 +169,19 @@ class EmbeddedStore:
         timer = threading.Timer(self._query_timeout_s, cursor.interrupt)
         timer.daemon = True
         timer.start()
+        try:
+            with self._interruptible(cursor):
+                yield
+        finally:
+            timer.cancel()
+
+    @contextmanager
+    def _interruptible(self, cursor: Any) -> Iterator[None]:
         with self._opening:
             self._running.add(cursor)
         try:
             yield
         finally:
-            timer.cancel()
             with self._opening:
                 self._running.discard(cursor)
 
@@ -152,33 +191,103 @@ class EmbeddedStore:
             yield
         except (duckdb.Error, pa.ArrowException, OSError) as error:  # a stream's errors come through Arrow
             if isinstance(error, duckdb.InterruptException) or str(error).startswith("INTERRUPT"):
-                why = "the store was closed" if self._closed else f"it took longer than {self._query_timeout_s:g} s"
-                raise QueryError(f"the query was stopped: {why}") from None
+                raise QueryError(f"the query was stopped: {self._why_stopped()}") from None
             self._give_up_if_fatal(error)
             raise QueryError(str(error)) from None
 
+    def _why_stopped(self) -> str:
+        if self._closed:
+            return "the store was closed"
+        if self._replacing:
+            return "the store is being compacted; ask again in a moment"
+        return f"it took longer than {self._query_timeout_s:g} s"
+
     def commit(self, tables: Mapping[str, pa.Table], *, key: str, delete: Mapping[str, pa.Table] | None = None) -> int:
         """See :meth:`undertow.store.base.Store.commit`."""
-        with self._write_lock:
-            cursor = self._cursor()
+        with self._write_lock, self._cursor() as cursor:
             try:
                 cursor.execute("BEGIN")
                 seen = cursor.execute("SELECT seq FROM commits WHERE key = ?", [key]).fetchone()
                 if seen:
                     cursor.execute("ROLLBACK")
                     return int(seen[0])
-                seq = _write_all(cursor, tables, delete or {}, key)
+                seq = write_all(cursor, tables, delete or {}, key)
                 cursor.execute("COMMIT")
                 return seq
             except duckdb.Error as error:
-                _rollback(cursor)
+                rollback(cursor)
                 self._give_up_if_fatal(error)
                 raise StoreError(f"commit {key!r} was rolled back: {error}") from error
             except BaseException:
-                _rollback(cursor)
+                rollback(cursor)
                 raise
-            finally:
-                cursor.close()
+
+    def compact(self, *, actor: str) -> Compacted:
+        """See :meth:`undertow.store.compact.Compactable.compact`."""
+        if not self._compacting.acquire(blocking=False):
+            raise StoreError(f"{self.path} is being compacted already")
+        path = self.path.resolve()
+        try:
+            require_room(path)
+            before = size_of(path)
+            with self._write_lock:
+                after = self._write_anew(path, before, actor)
+                with self._alone():
+                    swap(path)
+            return Compacted(before, after)
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise StoreError(f"{self.path} was not compacted: {error}") from error
+        finally:
+            remove_leftovers(path)
+            self._compacting.release()
+
+    def _write_anew(self, path: Path, before: int, actor: str) -> int:
+        """Write the new file, with the note of its making; return its size."""
+        fresh = fresh_path(path)
+        remove_leftovers(path)
+        with EmbeddedStore(fresh, memory_limit=self._memory_limit, threads=self._threads) as anew:
+            with self._cursor() as source, self._interruptible(source), anew._cursor() as target:
+                source.execute("CHECKPOINT")  # so that closing the old file, when everybody waits, is quick
+                copy_rows(source, target)
+            anew.commit({"audit_log": _compaction(actor, path.name, before)}, key=f"compact:{uuid.uuid4().hex}")
+            with anew._cursor() as target:
+                target.execute("CHECKPOINT")  # closing does it, too, but tells nobody of a full disk
+        return size_of(fresh)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Close the file for a moment; who reads is given some time, who comes waits."""
+        with self._opening:
+            self._replacing = True
+            streams = list(self._streams)
+        try:
+            if not self._drained():
+                with self._opening:
+                    for cursor in self._running:
+                        cursor.interrupt()
+                for stream in streams:
+                    stream.close()
+                if not self._drained():
+                    raise StoreError(f"{self.path} was not compacted: a query could not be stopped; try again later")
+            with self._opening:
+                self._disconnect()
+            yield
+        finally:
+            with self._opening:
+                self._replacing = False
+                if not self._closed:
+                    self._connection = self._connection or self._opened()
+                self._opening.notify_all()
+
+    def _drained(self) -> bool:
+        """Wait some time for those who read; whether nobody does any more."""
+        with self._opening:
+            return self._opening.wait_for(lambda: not self._leased, _READERS_GRACE_S)
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def close(self) -> None:
         """Stop what runs, and release the file."""
@@ -186,14 +295,49 @@ class EmbeddedStore:
             self._closed = True
             for cursor in self._running:
                 cursor.interrupt()
-            if self._connection is not None:
-                self._connection.close()
+            self._disconnect()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+class _Stream:
+    """Rows of a query, until they are taken or the store has to be free of readers."""
+
+    def __init__(self, reader: pa.RecordBatchReader, held: ExitStack) -> None:
+        self._reader = reader
+        self._held = held
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def next(self) -> pa.RecordBatch | None:
+        """Return some rows, nothing at the end."""
+        with self._lock:
+            if self._ended:
+                raise QueryError("the rows were not taken in time: the store was compacted; ask again")
+            return next(self._reader, None)
+
+    def close(self) -> None:
+        """Let go of what the query holds."""
+        with self._lock:
+            self._ended = True
+            self._held.close()
+
+
+def _compaction(actor: str, name: str, before: int) -> pa.Table:
+    """The row of the audit log."""
+    row = {
+        "audit_id": str(uuid.uuid4()),
+        "done_at": utc_now(),
+        "actor": actor,
+        "action": "store.compact",
+        "target": name,
+        "detail": json.dumps({"bytes_before": before}),
+    }
+    return pa.Table.from_pylist([row])
 
 
 def _prepare(connection: Any) -> None:
@@ -209,84 +353,6 @@ def _require_one_select(cursor: Any, sql: str) -> None:
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
         raise QueryError(f"one SELECT statement is expected, got {kinds}")
-
-
-def _write_all(cursor: Any, tables: Mapping[str, pa.Table], delete: Mapping[str, pa.Table], key: str) -> int:
-    seq = int(cursor.execute("SELECT coalesce(max(seq), 0) + 1 FROM commits").fetchone()[0])
-    for name, rows in delete.items():
-        _describe(cursor, name, rows)
-        _delete(cursor, name, rows)
-    for name, rows in tables.items():
-        _write(cursor, name, rows, seq)
-    cursor.execute("INSERT INTO commits VALUES (?, ?, ?)", [key, seq, utc_now()])
-    return seq
-
-
-def _describe(cursor: Any, name: str, rows: pa.Table) -> tuple[Table, set[str]]:
-    """Return the table's rule and columns, after checking that the rows fit it."""
-    table = TABLES.get(name)
-    if table is None:
-        raise StoreError(f"there is no table {name!r}; the tables are {', '.join(TABLES)}")
-    columns = {row[0] for row in cursor.execute(f"SELECT name FROM pragma_table_info('{name}')").fetchall()}
-    unknown = [column for column in rows.column_names if column not in columns]
-    if unknown:
-        raise StoreError(f"table {name!r} has no column {', '.join(unknown)}; it has {', '.join(sorted(columns))}")
-    return table, columns
-
-
-def _delete(cursor: Any, name: str, rows: pa.Table) -> None:
-    match = " AND ".join(f"{name}.{column} IS NOT DISTINCT FROM gone.{column}" for column in rows.column_names)
-    cursor.register("gone", rows)
-    cursor.execute(f"DELETE FROM {name} USING gone WHERE {match}")
-    cursor.unregister("gone")
-
-
-def _write(cursor: Any, name: str, rows: pa.Table, seq: int) -> None:
-    table, columns = _describe(cursor, name, rows)
-    missing = [column for column in table.key if column not in rows.column_names]
-    if missing:
-        raise StoreError(f"rows of {name!r} lack the key column {', '.join(missing)}")
-    if rows.num_rows == 0:
-        return
-    if table.guard:  # it may speak of columns that these rows do not carry
-        for column in sorted(columns - set(rows.column_names)):
-            rows = rows.append_column(column, pa.nulls(rows.num_rows))
-    keys = ", ".join(table.key)
-    cursor.register("incoming", rows)
-    distinct = rows.select(table.key).group_by(list(table.key), use_threads=False).aggregate([]).num_rows
-    if distinct < rows.num_rows:
-        doubled = cursor.execute(f"SELECT {keys} FROM incoming GROUP BY ALL HAVING count(*) > 1 LIMIT 1").fetchone()
-        raise StoreError(f"rows of {name!r} hold the key {keys} = {doubled} twice; a key must be unique in a commit")
-    source = _make_room(cursor, name, table)
-    names = [column for column in rows.column_names if column != "load_seq"]
-    listed = ", ".join(f'"{column}"' for column in names)
-    sequence = (", load_seq", f", {seq}") if "load_seq" in columns else ("", "")
-    cursor.execute(f"INSERT INTO {name} ({listed}{sequence[0]}) SELECT {listed}{sequence[1]} FROM {source}")
-    cursor.unregister("incoming")
-
-
-def _make_room(cursor: Any, name: str, table: Table) -> str:
-    """Remove the stored rows that give way, and return what to insert: the incoming rows that do not give way."""
-    same = " AND ".join(f"stored.{column} IS NOT DISTINCT FROM incoming.{column}" for column in table.key)
-    if table.on_conflict == "replace" and table.guard is None:
-        cursor.execute(f"DELETE FROM {name} AS stored USING incoming WHERE {same}")
-        return "incoming"
-    if table.on_conflict == "keep":
-        return f"incoming WHERE NOT EXISTS (SELECT 1 FROM {name} AS stored WHERE {same})"
-    # A guard must see the stored rows before any of them is removed.
-    cursor.execute(
-        "CREATE OR REPLACE TEMP TABLE accepted AS SELECT * FROM incoming"
-        f" WHERE NOT EXISTS (SELECT 1 FROM {name} AS stored WHERE {same} AND {table.guard})"
-    )
-    cursor.execute(f"DELETE FROM {name} AS stored USING accepted AS incoming WHERE {same}")
-    return "accepted"
-
-
-def _rollback(cursor: Any) -> None:
-    try:
-        cursor.execute("ROLLBACK")
-    except duckdb.Error:
-        return  # the failure itself ended the transaction
 
 
 def _make_folder(folder: Path) -> None:

@@ -16,9 +16,11 @@ from pyarrow import flight
 
 from undertow.errors import ConfigError, QueryError, StoreError, StoreUnavailableError
 from undertow.store.base import Params
+from undertow.store.compact import Compacted
 from undertow.tls import SYSTEM, Trust
 
 COMMIT_ACTION = "commit"
+COMPACT_ACTION = "compact"
 ERRORS: Mapping[str, type[StoreError]] = {kind.__name__: kind for kind in (QueryError, StoreError)}
 
 
@@ -117,6 +119,15 @@ class FlightStore:
         except (flight.FlightError, pa.ArrowException) as error:
             raise _translated(error, self.url) from None
         return int(json.loads(results[0].body.to_pybytes())["seq"])
+
+    def compact(self, *, actor: str) -> Compacted:
+        """See :meth:`undertow.store.compact.Compactable.compact`; the collector's journal is written anew as well."""
+        asked = flight.Action(COMPACT_ACTION, json.dumps({"actor": actor}).encode())
+        try:
+            results = list(self._client.do_action(asked, self._options))
+        except (flight.FlightError, pa.ArrowException) as error:
+            raise _translated(error, self.url) from None
+        return Compacted(**json.loads(results[0].body.to_pybytes()))
 
     def close(self) -> None:
         """Close the connection."""

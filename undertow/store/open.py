@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from undertow.config import Settings, load_settings
+from undertow.config import load_settings
 from undertow.errors import ConfigError, StoreMissingError
+from undertow.settings import Settings
 from undertow.store import endpoint
 from undertow.store.base import Store
 from undertow.tls import trust_of
