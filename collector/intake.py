@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 import uuid
@@ -13,8 +14,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
+import orjson
+
 from collector.bodies import gunzip, too_large
 from collector.bounds import Bounds
+from collector.courtesy import Courtesy
 from collector.journal import Journal
 from collector.packs import as_payload
 from collector.records import Normalised, Record
@@ -71,6 +75,7 @@ class Intake:
     ----------
     normalisers : by signal (``traces``, ``logs``).
     redactor : called between decoding and journaling; when it fails, nothing is journaled.
+    courtesy : requests of telemetry go before what works in the background.
     max_body_bytes : largest body after decompression.
     max_backlog_bytes : bodies between arrival and acknowledgement, in bytes.
     """
@@ -81,6 +86,7 @@ class Intake:
         *,
         normalisers: Mapping[str, Normalise],
         redactor: Redacting,
+        courtesy: Courtesy,
         telemetry: Telemetry,
         max_body_bytes: int,
         max_backlog_bytes: int,
@@ -91,6 +97,7 @@ class Intake:
         self._redactor = redactor
         self._redacting = threading.Lock()
         self._large = threading.Lock()
+        self._courtesy = courtesy
         self._telemetry = telemetry
         self._budget = _Budget(max_backlog_bytes)
         telemetry.watch("undertow_backlog_bytes", lambda: self._budget.used)
@@ -134,7 +141,7 @@ class Intake:
             The request as a whole is refused.
         """
         trace = self._telemetry.begin("receive")
-        with self.admission() as take:
+        with self._courtesy.first(), self.admission() as take:
             plain = self.plain(body, compressed=compressed)
             if compressed:
                 take(len(plain))
@@ -189,6 +196,8 @@ class Intake:
         if records:
             with step(trace, "redact"):
                 self._redact(records)
+            if signal in ("feedback", "changes"):
+                _name_as_redacted(records[0])
             durable = self._journal.append(as_payload(records), len(records))
         else:
             durable = Future()
@@ -290,6 +299,24 @@ def feedback_record(body: Any, now_ns: int) -> Record:
         end_ns=at_ns,
         feedback=feedback,
     )
+
+
+def _name_as_redacted(record: Record) -> None:
+    """Give a posted record the ids that redaction left.
+
+    Ids of several senders may have become one mark. What is left of the whole then tells them apart, so that none
+    counts as sent before, and one that is sent again still does.
+    """
+    if record["kind"] == "feedback":
+        body = record["feedback"]
+        record["trace_id"], record["span_id"] = (body["target"].get(name) for name in ("trace_id", "span_id"))
+    else:
+        body = record["change"]
+    if record["record_id"] == f"{record['kind']}:{body['id']}":
+        return
+    told = {name: value for name, value in body.items() if name not in ("created_ns", "at_ns")}
+    body["id"] += "-" + hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+    record["record_id"] = f"{record['kind']}:{body['id']}"
 
 
 def _feedback_value(fields: Mapping[str, Any]) -> float | None:

@@ -15,6 +15,7 @@ import orjson
 
 from collector.assemble.calls import Call
 from collector.assemble.echoes import known_documents, passed_documents, with_ids
+from collector.assemble.searches import embedded_texts, searches, with_query
 from collector.assemble.tree import Tree
 from collector.records import Document, Record
 from undertow import semconv as names
@@ -57,11 +58,17 @@ def join_context(tree: Tree, calls: Sequence[Call]) -> dict[str, list[Joined]]:
     if calls:
         passed = passed_documents(tree)
         known = known_documents(passed)
+        embedded = embedded_texts(tree)
         # Where no retriever was traced, the first step that was handed documents stands for it.
         for retrieval in _retrievals(tree) or passed[:1]:
-            for call, joined in _assigned(tree, retrieval, calls, known):
+            for call, joined in _assigned(tree, with_query(tree, retrieval, embedded), calls, known):
                 given[call.id].append(joined)
-    return {call_id: _reranked(found) for call_id, found in given.items()}
+        for search in searches(tree):
+            for call, joined in _assigned(tree, search, calls, known):
+                # A tool's answer goes to the model as it is: what no call holds was used otherwise.
+                if joined.confidence == CONFIRMED and not _is_given(given[call.id], joined.document):
+                    given[call.id].append(joined)
+    return {call_id: _reranked(found) for call_id, found in given.items() if found}
 
 
 def next_calls(tree: Tree, span: Record, calls: Sequence[Call]) -> list[Call]:
@@ -109,6 +116,10 @@ def _assigned(
     ]
 
 
+def _is_given(joined: Sequence[Joined], document: Document) -> bool:
+    return any(other.document.get("content") == document.get("content") for other in joined)
+
+
 def _unconfirmed(document: Document, call: Call, doubtful: float) -> float:
     return CONTRADICTED if document.get("content") and call.has_input else doubtful
 
@@ -136,8 +147,11 @@ def _reranked(found: list[Joined]) -> list[Joined]:
     before = [j for j in found if j.retrieval is not last and j.retrieval["end_ns"] - _SLACK_NS <= last["start_ns"]]
     replaced = {id(joined) for joined in before}
     kept = [joined for joined in found if id(joined) not in replaced]
+    query = last["facts"].get("query") or next((q for j in before if (q := j.retrieval["facts"].get("query"))), None)
+    told: Record = {**last, "facts": {**last["facts"], "query": query}} if query else last
     for joined in kept:
         if joined.retrieval is last:
+            joined.retrieval = told
             joined.document = _completed(joined.document, [other.document for other in before])
     return kept
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from collector.assemble.calls import Call
 from collector.assemble.context import CONFIRMED, Joined, contains
 from collector.assemble.tree import Tree
+from collector.records import Record
 from undertow import semconv as names
 
 _VARIABLES = (
@@ -61,12 +62,15 @@ def _queries(tree: Tree, given: Sequence[Joined]) -> list[str]:
     queries = []
     for joined in given:
         query = (joined.retrieval["facts"].get("query") or "").strip()
-        if query and query not in queries and not _inside_tool(tree, str(joined.retrieval["span_id"])):
+        if query and query not in queries and not _asked_by_model(tree, joined.retrieval):
             queries.append(query)
     return queries
 
 
-def _inside_tool(tree: Tree, span_id: str) -> bool:
+def _asked_by_model(tree: Tree, retrieval: Record) -> bool:
+    if retrieval.get("operation") == names.EXECUTE_TOOL:
+        return True
+    span_id = str(retrieval["span_id"])
     return tree.nearest(span_id, "tool", lambda span: span.get("operation") == names.EXECUTE_TOOL or None) is not None
 
 

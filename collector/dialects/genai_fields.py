@@ -31,6 +31,9 @@ _FIRST_CHUNK = ("gen_ai.response.time_to_first_chunk", "gen_ai.client.operation.
 _FRAMEWORKS = frozenset({"strands-agents", "microsoft.agent_framework"})
 """Names of frameworks that some of them put where the provider of the model belongs."""
 
+_IDS = ("id", "document_id", "doc_id", "chunk_id", "uid", "id_", "node_id", "_id")
+_SCORES = ("score", "relevance_score", "relevance", "similarity", "similarity_score", "@search.score")
+_ORIGINS = ("source", "title", "url", "uri", "file", "page", "section")
 _UPDATED = ("updated_at", "last_updated", "last_modified", "modified_at", "modified", "date", "timestamp")
 
 
@@ -156,19 +159,26 @@ def _document(value: Any) -> Document | None:
         }
     if not isinstance(item, dict):
         return None
-    for key in ("document", "kwargs", "node"):
+    for key in ("document", "kwargs", "node", "record"):
         inner = item.get(key)
         if isinstance(inner, dict):
             item = {**item, **inner}
     metadata = as_dict(item.get("metadata") or item.get("meta"))
+    metadata = metadata or {key: item[key] for key in _ORIGINS if isinstance(item.get(key), str | int)}
     document: Document = {
-        "document_id": as_name(_first(item, "id", "document_id", "doc_id", "uid", "id_", "node_id")),
+        "document_id": as_name(_told(item, metadata, *_IDS)),
         "content": as_text(_first(item, "content", "page_content", "text")),
-        "relevance": as_float(_first(item, "score", "relevance", "relevance_score", "similarity")),
+        "relevance": as_float(_told(item, metadata, *_SCORES)),
         "metadata": metadata or None,
         "updated_at": as_name(_first(item, "updated_at") or _first(metadata, *_UPDATED)),
     }
     return document if any(value is not None for value in document.values()) else None
+
+
+def _told(item: dict[str, Any], metadata: dict[str, Any], *keys: str) -> Any:
+    """Return what a document says of itself, else what its metadata say of it."""
+    found = _first(item, *keys)
+    return _first(metadata, *keys) if found is None else found
 
 
 def _first(holder: dict[str, Any], *keys: str) -> Any:

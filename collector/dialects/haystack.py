@@ -14,7 +14,7 @@ from collector.dialects.exchange import read_options
 from collector.dialects.genai_fields import put, read_documents, read_identity
 from collector.dialects.messages import add_input, add_output, read_messages
 from collector.dialects.usage import read_usage
-from collector.dialects.values import as_dict, as_list, as_name, as_text, finish_reason, structured
+from collector.dialects.values import as_bool, as_dict, as_list, as_name, as_text, finish_reason, structured
 from collector.raw import RawLog, RawSpan
 from collector.records import Document, Facts
 from undertow import semconv as names
@@ -23,6 +23,7 @@ _TYPE = "haystack.component.type"
 _INPUT, _OUTPUT = "haystack.component.input", "haystack.component.output"
 _LLM_INPUT, _LLM_OUTPUT = "haystack.agent.step.llm.input", "haystack.agent.step.llm.output"
 _TOOL_NAME = "haystack.tool.name"
+_TOOL_ERROR = "haystack.tool.error"
 _TOOL_INPUT, _TOOL_OUTPUT = "haystack.agent.step.tool.input", "haystack.agent.step.tool.output"
 _STEPS = {
     "haystack.pipeline.run": names.INVOKE_WORKFLOW,
@@ -86,7 +87,8 @@ class Haystack:
         if operation is not None:
             bag.take(_TYPE)
         read_identity(bag, facts)
-        return Reading(operation, facts, bag.used)
+        failure = _failure(facts) if as_bool(bag.take(_TOOL_ERROR)) else None
+        return Reading(operation, facts, bag.used, failure=failure)
 
     def read_log(self, log: RawLog, event_name: str) -> Reading | None:
         """Haystack sends nothing in logs."""
@@ -218,6 +220,11 @@ def _read_tool(bag: Bag, facts: Facts) -> None:
                 put(facts, "tool_result", structured(_result(result.get("result"))))
     # All of its runs stay with the span.
     bag.used.discard(_OUTPUT)
+
+
+def _failure(facts: Facts) -> str:
+    """Return what an agent's tool failed with: it goes to the model as a result, and the span itself ends well."""
+    return as_text(as_dict(facts.get("tool_result")).get("error")) or ""
 
 
 def _first(holder: dict[str, Any], *keys: str) -> Any:

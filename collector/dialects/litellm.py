@@ -7,6 +7,7 @@ without its token counts, so that the span above it stays the one that is kept.
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from collector.dialects.base import Bag, Reading
 from collector.dialects.exchange import embedded_texts, read_request, read_response
@@ -30,6 +31,14 @@ _SESSIONS = ("metadata.session_id", "litellm.metadata.session_id", "metadata.lit
 _ANSWERS = ("choices", "content", "candidates", "output", "usage", "id", "role", "type", "stop_reason")
 _TOKENS = ("usage", "usageMetadata", "usage_metadata")
 _USERS = ("metadata.user_api_key_end_user_id", "litellm.end_user.id", "metadata.user_id", "llm.user")
+
+
+_TEXT_COMPLETION = "text-completion-"
+_COUNTED: tuple[Literal["input_tokens", "output_tokens", "reported_cost_usd"], ...] = (
+    "input_tokens",
+    "output_tokens",
+    "reported_cost_usd",
+)
 
 
 class Litellm:
@@ -80,9 +89,25 @@ def _read_beside(bag: Bag, facts: Facts) -> None:
     put(facts, "streaming", facts.get("streaming", as_bool(bag.take("litellm.request.streaming"))))
     prompt = as_dict(bag.take("metadata.prompt_management_metadata"))
     put(facts, "prompt_name", facts.get("prompt_name") or as_name(prompt.get("prompt_id")))
+    _read_names(facts)
+    if facts.keys() & {"response", "tool_calls"} and not any(facts.get(name) for name in _COUNTED):
+        # A stream that tells no usage: LiteLLM counts what it did not see as nothing, at no cost.
+        for name in _COUNTED:
+            facts.pop(name, None)
     if facts.get("response_id") == bag.take(_CALL_ID):
         # What LiteLLM made up itself, where no answer came.
         facts.pop("response_id", None)
+
+
+def _read_names(facts: Facts) -> None:
+    """Tell the provider from the way to reach it, and leave it out of the names of models."""
+    told = facts.get("provider", "")
+    provider = provider_name(told.removeprefix(_TEXT_COMPLETION))
+    put(facts, "provider", provider)
+    for name in ("request_model", "response_model"):
+        prefix, _, model = str(facts.get(name, "")).partition("/")
+        if model and prefix in (told, provider):  # what a cache answered is named as it was asked for
+            put(facts, name, model)
 
 
 def _read_people(bag: Bag, facts: Facts) -> None:
@@ -100,7 +125,7 @@ def _read_raw(span: RawSpan, provider: str) -> Reading:
     bag = Bag(span.attributes)
     exchange = {key: structured(value) for key, value in bag.take_prefix(prefix).items()}
     facts: Facts = {}
-    put(facts, "provider", provider_name(provider))
+    put(facts, "provider", provider_name(provider.removeprefix(_TEXT_COMPLETION)))
     if "data" in exchange and not exchange.keys() & {"choices", "content", "output", "candidates"}:
         put(facts, "embedding_inputs", embedded_texts(exchange.get("input")))
         put(facts, "response_model", as_name(exchange.get("model")))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from collector.dialects.base import Bag, Reading
-from collector.dialects.exchange import PARAMETERS, called_with, read_response, read_tool_answer
+from collector.dialects.exchange import PARAMETERS, called_with, embedded_texts, read_response, read_tool_answer
 from collector.dialects.genai_fields import put, read_documents, read_first_token, read_identity
 from collector.dialects.messages import add_input, add_output, nested, read_messages
 from collector.dialects.otel_genai import OtelGenai
@@ -212,14 +212,13 @@ def _choices(bag: Bag, prefix: str, field: str) -> list[Any]:
 
 
 def _read_embedding(bag: Bag, facts: Facts) -> None:
-    answered = as_dict(bag.take("output.value"))
-    given = as_dict(bag.take("input.value"))
-    _read_provider_of_embedding(bag, facts, given, answered)
+    answered, given = as_dict(bag.take("output.value")), bag.take("input.value")
+    _read_provider_of_embedding(bag, facts, as_dict(given), answered)
     put(facts, "input_tokens", as_count(bag.take("llm.token_count.prompt", "llm.token_count.total")))
     # The vectors are not kept: they are large, and of another model than ours.
     items = nested(bag.take_prefix("embedding.embeddings.", numbered=True))
     texts = [as_text(as_dict(as_dict(item).get("embedding")).get("text")) for item in items]
-    put(facts, "embedding_inputs", [text for text in texts if text])
+    put(facts, "embedding_inputs", [text for text in texts if text] or embedded_texts(given))
     bag.take("input.mime_type", "output.mime_type")
 
 

@@ -68,6 +68,7 @@ _USAGE = {
     "cache_write_tokens": ("ai.usage.inputTokenDetails.cacheWriteTokens",),
     "reasoning_tokens": ("ai.usage.outputTokenDetails.reasoningTokens", "ai.usage.reasoningTokens"),
 }
+_TEXT_OF_DOCUMENT = {"content", "text", "page_content"}
 _SETTINGS = {
     "temperature": "temperature",
     "maxTokens": "max_tokens",
@@ -254,7 +255,10 @@ def _read_ranking(bag: Bag, facts: Facts) -> None:
         index = as_count(item.get("originalIndex", item.get("index")))
         if index is not None and index < len(given):
             relevance = item.get("score", item.get("relevanceScore"))
-            ranked.append({"content": as_text(given[index]), "score": relevance})
+            document = (
+                given[index] if _TEXT_OF_DOCUMENT & as_dict(given[index]).keys() else {"content": as_text(given[index])}
+            )
+            ranked.append({**document, "score": relevance})
     put(facts, "documents", read_documents(ranked))
     put(facts, "rerank", True)
 

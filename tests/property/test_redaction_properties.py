@@ -13,14 +13,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from collector.courtesy import Courtesy
 from collector.intake import Intake
-from collector.journal import Recovery
 from collector.normalise import normalise_logs, normalise_traces
-from collector.redact import Redactor, iban, luhn
+from collector.redact import Redactor
+from collector.redact_patterns import iban, luhn
+from collector.segments import Recovery
 from collector.telemetry import Telemetry
 from tests.telemetry_factory import logs_body, spans_body
-from undertow.config import RedactionSettings
 from undertow.errors import MalformedError
+from undertow.settings.doors import RedactionSettings
 
 
 class Kept:
@@ -44,6 +46,7 @@ def intake(journal: Kept, redactor: Any) -> Intake:
         journal,  # type: ignore[arg-type] # all that the intake uses of one
         normalisers={"traces": normalise_traces, "logs": normalise_logs},
         redactor=redactor,
+        courtesy=Courtesy(),
         telemetry=Telemetry(),
         max_body_bytes=2**24,
         max_backlog_bytes=2**24,
@@ -96,6 +99,16 @@ def _messages(role: str, **part: Any) -> str:
     return json.dumps([{"role": role, "parts": [part]}])
 
 
+def _called(id_: str) -> dict[str, Any]:
+    """A tool call and its answer, both with an id."""
+    asked = {"type": "tool_call", "id": id_, "name": "pay", "arguments": {}}
+    answered = {"type": "tool_call_response", "id": id_, "response": "done"}
+    return {
+        "gen_ai.output.messages": json.dumps([{"role": "assistant", "parts": [asked]}]),
+        "gen_ai.input.messages": json.dumps([{"role": "tool", "parts": [answered]}]),
+    }
+
+
 SPAN_PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
     "name": lambda text: {"name": text},
     "status": lambda text: {"message": text},
@@ -111,6 +124,16 @@ SPAN_PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
             "gen_ai.output.messages": _messages(
                 "assistant", type="tool_call", id="c", name="pay", arguments={text: [text]}
             )
+        }
+    },
+    "tool call": lambda text: {"attributes": _called(text)},
+    "tool": lambda text: {"attributes": {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.id": text}},
+    "response": lambda text: {"attributes": {"gen_ai.response.id": text, "gen_ai.response.model": text}},
+    "model": lambda text: {"attributes": {"gen_ai.request.model": text}},
+    "document": lambda text: {
+        "attributes": {
+            "gen_ai.operation.name": "retrieval",
+            "gen_ai.retrieval.documents": json.dumps([{"id": text, "content": "x"}]),
         }
     },
     "user": lambda text: {"attributes": {"user.id": text, "session.id": text}},
@@ -175,16 +198,66 @@ def test_no_secret_in_a_span_or_log_record_reaches_the_journal(
 
 
 @many
-@given(field=st.sampled_from(["comment", "label", "author", "session"]), planted=PLANTED)
+@given(
+    field=st.sampled_from(["comment", "label", "author", "id", "session_id", "response_id", "trace_id"]),
+    planted=PLANTED,
+)
 def test_no_secret_in_feedback_or_a_change_reaches_the_journal(field: str, planted: tuple[str, str]) -> None:
     secret, text = planted
     journal = Kept()
     door = intake(journal, REDACTOR)
-    target = {"trace_id": "a" * 32, **({"session_id": text} if field == "session" else {})}
-    told = {} if field == "session" else {field: text}
-    door.submit_feedback({"kind": "comment", "target": target, **told})
-    door.submit_change({"kind": "prompt", "name": text, "before": text, "after": text, "source": text})
+    target = {"trace_id": "a" * 32, **({field: text} if field.endswith("_id") else {})}
+    told = {} if field.endswith("_id") else {field: text}
+    record, _ = door.submit_feedback({"kind": "comment", "target": target, **told})
+    assert leaks(secret, record) == []
+    door.submit_change({"kind": "prompt", "name": text, "before": text, "after": text, "source": text, "id": text})
     assert leaks(secret, readable(journal)) == []
+
+
+LIKE_IDS = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-", min_size=6, max_size=60)
+STRONG = {"EMAIL", "CARD", "IBAN", "CREDENTIAL", "PRIVATE_KEY"}
+
+
+@many
+@given(name=LIKE_IDS)
+def test_an_id_is_changed_only_by_what_no_id_is_by_chance(name: str) -> None:
+    record: Any = {"facts": {"response_id": name}, "attributes": {"a": "kim@example.net"}}
+    before = REDACTOR.counts.copy()
+    REDACTOR.records([record])
+    found = set(REDACTOR.counts - before) - {"EMAIL"}
+    assert (record["facts"]["response_id"] == name) == (not found)
+    assert found <= STRONG
+
+
+ALONE = st.one_of(
+    st.builds(_card, text_of(digits, 14, 14), st.sampled_from(["", "-"])),
+    st.builds(_iban, text_of(digits, 18, 18), st.just("")),
+    st.builds("{}.{}@{}.example.org".format, *(text_of(letters, 1, 12) for _ in range(3))),
+    st.builds("sk-{}".format, text_of(letters + digits, 20, 48)),
+)
+
+
+@many
+@given(
+    secret=ALONE, prefix=st.sampled_from(["", "call:", "id/"]), place=st.sampled_from(["tool call", "tool", "response"])
+)
+def test_no_secret_that_is_an_id_reaches_the_journal(secret: str, prefix: str, place: str) -> None:
+    journal = Kept()
+    assert intake(journal, REDACTOR).submit("traces", _span(place, prefix + secret), encoding="protobuf").accepted == 1
+    assert leaks(secret, readable(journal)) == []
+
+
+@many
+@given(names=st.lists(st.builds("{}@example.org".format, text_of(letters, 3, 8)), min_size=2, max_size=2, unique=True))
+def test_feedback_under_ids_that_redaction_makes_alike_stays_apart_and_a_repetition_stays_one(names: list[str]) -> None:
+    door = intake(Kept(), REDACTOR)
+    bodies = [
+        {"kind": "comment", "target": {"trace_id": "a" * 32}, "id": name, "comment": f"number {number}"}
+        for number, name in enumerate(names)
+    ]
+    ids = [door.submit_feedback(body)[0]["record_id"] for body in (*bodies, bodies[0])]
+    assert ids[0] == ids[2] != ids[1]
+    assert all(id_.startswith("feedback:[EMAIL]-") for id_ in ids)
 
 
 BROKEN = {

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.redact import Redactor, iban, luhn
-from undertow.config import RedactionSettings, load_settings
+from collector.redact import Redactor
+from collector.redact_patterns import iban, luhn
+from undertow.config import load_settings
 from undertow.errors import ConfigError
+from undertow.settings.doors import RedactionSettings
 
 
 @pytest.fixture(scope="module")
@@ -67,23 +69,23 @@ def test_what_only_looks_like_a_secret_stays(redactor: Redactor, text: str) -> N
     assert redactor.text(text) == text
 
 
-def test_records_are_redacted_in_place_and_ids_are_exempt(redactor: Redactor) -> None:
+def test_records_are_redacted_in_place(redactor: Redactor) -> None:
     record = {
         "trace_id": "0" * 32,
         "name": "mail bob@example.org",
         "facts": {
-            "response_id": "bob@example.org",
+            "response_id": "resp-555-010-4477",
             "input_messages": [{"role": "user", "content": "I am bob@example.org\n4111111111111111"}],
-            "documents": [{"document_id": "a@b.io", "content": "10.0.0.1"}],
+            "documents": [{"document_id": "v10.0.0.1", "content": "10.0.0.1"}],
         },
         "attributes": {"deep": [["x", {"y": "sk-abcdefghijklmnop1234"}]]},
     }
     before = redactor.counts["EMAIL"]
     redactor.records([record])
     assert record["facts"]["input_messages"][0]["content"] == "I am [EMAIL]\n[CARD]"
-    assert record["facts"]["documents"][0] == {"document_id": "a@b.io", "content": "[IP_ADDRESS]"}
+    assert record["facts"]["documents"][0] == {"document_id": "v10.0.0.1", "content": "[IP_ADDRESS]"}
     assert record["attributes"]["deep"][0][1]["y"] == "[CREDENTIAL]"
-    assert record["facts"]["response_id"] == "bob@example.org"
+    assert record["facts"]["response_id"] == "resp-555-010-4477"
     assert redactor.counts["EMAIL"] == before + 2
 
 
@@ -148,16 +150,70 @@ def test_no_secret_survives_in_content_whatever_it_is_called_or_as_a_name_itself
     assert record["facts"]["tool_calls"][0]["id"] == "call_1"
 
 
-def test_ids_and_names_of_a_records_own_structure_stay(redactor: Redactor) -> None:
+def test_what_the_collector_makes_itself_stays(redactor: Redactor) -> None:
     odd = "ann@example.com"
     record = record_with("attributes", odd) | {"span_id": odd, "start_ns": 4111111111111111}
-    record["facts"] |= {name: odd for name in ("request_model", "response_model")}
-    record["facts"]["tool_calls"][0]["id"] = odd
-    record["facts"]["input_messages"][0]["tool_call_id"] = odd
-    record["facts"]["documents"][0]["document_id"] = odd
     kept = copy.deepcopy({**record, "attributes": {"a": "[EMAIL]"}, "redactions": {"EMAIL": 1}})
     redactor.records([record])
     assert record == kept
+
+
+def with_ids(value: object) -> dict[str, Any]:
+    record = record_with("attributes", "kim@example.net")  # so that the record is looked at closely
+    record["facts"] |= dict.fromkeys(("request_model", "response_model", "response_id", "tool_call_id"), value)
+    record["facts"]["tool_calls"][0]["id"] = value
+    record["facts"]["input_messages"][0]["tool_call_id"] = value
+    record["facts"]["documents"][0]["document_id"] = value
+    record["facts"]["judgements"] = [{"name": "n", "response_id": value}]
+    record["feedback"] |= {"id": value, "target": dict.fromkeys(("trace_id", "span_id", "response_id"), value)}
+    record["change"] = {"id": value}
+    return record
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "chatcmpl-AbC0123456789",
+        "call_9xY7pQ2mN4kL",
+        "toolu_01A09q90qw90lq917835lq9",
+        "3f8e1b7a-12d4-4c3e-9a57-0123456789ab",
+        "00000000000000000000000000000042",
+        "1790000000000000000",
+        "123-45-6789",
+        "555-010-4477",
+        "arn:aws:bedrock:eu-west-1:123456789012:model/x.y-v1:0",
+        "claude-3-5-sonnet@20240620",
+        "docs/handbook/2026.11.21#page=3",
+        "10.0.0.1",
+    ],
+)
+def test_what_looks_like_an_id_or_a_model_stays_where_ids_stand(redactor: Redactor, name: str) -> None:
+    record = with_ids(name)
+    kept = copy.deepcopy({**record, "attributes": {"a": "[EMAIL]"}, "redactions": {"EMAIL": 1}})
+    redactor.records([record])
+    assert record == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        ("ann@example.com", "[EMAIL]"),
+        ("call-7/ann%40example.com", "call-7/[EMAIL]"),
+        ("card:4111111111111111", "card:[CARD]"),
+        ("call_4111111111111111_2", "call_[CARD]_2"),
+        ("5500-0055-5555-5559", "[CARD]"),
+        (4111111111111111, "[CARD]"),
+        ("DE89370400440532013000", "[IBAN]"),
+        ("sk-abcdefghijklmnop1234", "[CREDENTIAL]"),
+        ("my number is 555-010-4477", "my number is [PHONE]"),
+        ("x" * 250 + " 078-05-1120", "x" * 250 + " [NATIONAL_ID]"),
+    ],
+)
+def test_what_only_stands_where_ids_stand_is_redacted(redactor: Redactor, name: object, left: str) -> None:
+    record = with_ids(name)
+    expected = with_ids(left) | {"attributes": {"a": "[EMAIL]"}}
+    redactor.records([record])
+    assert {key: value for key, value in record.items() if key != "redactions"} == expected
 
 
 def test_users_and_sessions_named_by_an_address_are_masked(redactor: Redactor) -> None:
