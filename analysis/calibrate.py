@@ -16,8 +16,16 @@ LEVELS = (0.01, 0.05, 0.10)
 SHARES = (0.01, 0.02, 0.05, 0.10, 0.20)
 MOST_DAYS = 28
 _MIN_DAYS = 8
+_MOST_WITHOUT = 0.2
+_NAMED = {
+    "prompt": "Prompts",
+    "context": "Retrieved documents",
+    "response": "Responses",
+    "behaviour": "Answers to the same questions",
+}
 _POWER = 0.8
 _LEVEL = 0.05
+_STEPS = 100
 
 Report = Callable[[int, int, str], None]
 
@@ -54,6 +62,7 @@ class Calibration:
     power : by planted share, alarms at the 5 % level; the planted messages are those of ``planted``.
     detectable : smallest planted share found in at least 80 % of the tries; ``None``: none of them.
     needed : what is missing where nothing could be measured.
+    without_session : share of the messages that carry no session id.
     """
 
     service: str
@@ -65,10 +74,36 @@ class Calibration:
     planted: str = ""
     detectable: float | None = None
     needed: str = ""
+    without_session: float = 0.0
+
+    @property
+    def sentence(self) -> str:
+        """What was measured at the 5 % level, and what to do where it is above the level."""
+        named = f"{_NAMED[self.field]} of {self.service or 'the service without a name'}"
+        if self.needed:
+            return f"{named}: not measured; needed: {self.needed}."
+        own, real = self.exchanged[f"{_LEVEL:g}"], self.days[f"{_LEVEL:g}"]
+        told = f"{named}: {_told(own)} where nothing changed"
+        if own.low > _LEVEL:
+            return f"{told}, above the level of 5 %: {self._remedy()}."
+        told += ", within the level of 5 %"
+        if real.low <= _LEVEL:
+            return f"{told}; {_told(real)} between real days."
+        return (
+            f"{told}; but {_told(real)} between real days, above the level: either these days did drift, or the mix of"
+            " this traffic wobbles from day to day. If you know of no change, trust only alarms that two days in a row"
+            " raise, lower analysis.alpha, or pin a reference that spans the wobble."
+        )
+
+    def _remedy(self) -> str:
+        if self.without_session > _MOST_WITHOUT:
+            missing = f"{self.without_session:.0%} of the messages carry no session id".replace("%", " %")
+            return f"{missing}, so that messages which belong together were counted apart; send session.id"
+        return "sessions resemble each other more than chance allows; send one session.id per user and task"
 
     def to_json(self) -> dict[str, object]:
         """Return plain values."""
-        return asdict(self)
+        return {**asdict(self), "sentence": self.sentence}
 
 
 def calibrate(
@@ -93,19 +128,26 @@ def calibrate(
     services = [name for name in sorted({str(s) for s in study.service}) if service in (None, name)]
     wanted = [(name, which) for name in services for which in fields]
     for number, (name, which) in enumerate(wanted):
-        report(number, len(wanted), f"{name} {which}")
         usable = study.usable(which) & recent
         mine = np.flatnonzero(usable & (study.service == name))
         others = np.flatnonzero(usable & (study.service != name))
-        yield _Bench(study, which, mine, repeats).measured(name, others)
-    report(len(wanted), len(wanted), "")
+
+        def step(share: float, doing: str, named: str = f"{name} {which}", before: int = number) -> None:
+            report(round(_STEPS * (before + share)), _STEPS * len(wanted), f"{named}: {doing}")
+
+        yield _Bench(study, which, mine, repeats, step).measured(name, others)
+    report(_STEPS * len(wanted), _STEPS * len(wanted), "")
+
+
+def _told(rate: Rate) -> str:
+    return f"{rate.alarms} of {rate.n} alarms ({100 * rate.low:.0f} to {100 * rate.high:.0f} %)"
 
 
 class _Bench:
     """The turns of one service and field, dealt again and again."""
 
-    def __init__(self, study: Study, which: str, mine: Rows, repeats: int) -> None:
-        self._study, self._field, self._mine, self._repeats = study, which, mine, repeats
+    def __init__(self, study: Study, which: str, mine: Rows, repeats: int, step: Callable[[float, str], None]) -> None:
+        self._study, self._field, self._mine, self._repeats, self._step = study, which, mine, repeats, step
         self._day = study.frame["day"].to_numpy().astype("datetime64[D]")[mine]
         self._days = np.unique(self._day)
         self._rng = np.random.default_rng(0)
@@ -114,10 +156,15 @@ class _Bench:
         sessions = [len(np.unique(self._study.groups[self._mine[self._day == day]])) for day in self._days]
         if len(self._days) < _MIN_DAYS:
             return Calibration(service, self._field, needed=f"at least {_MIN_DAYS} days, got {len(self._days)}")
-        exchanged = [self._p(*self._dealt()) for _ in range(self._repeats)]
-        days = [self._p(*self._real(day)) for day in self._days[_MIN_DAYS - 1 :][-self._repeats :]]
+        without = float((self._study.frame["session_id"].fillna("") == "").to_numpy()[self._mine].mean())
+        exchanged = self._p_values("sessions exchanged", 0.0, [self._dealt() for _ in range(self._repeats)])
+        real = self._days[_MIN_DAYS - 1 :][-self._repeats :]
+        days = self._p_values("real days", 0.35, [self._real(day) for day in real])
         planted, extra = self._foreign(others)
-        power = {share: self._power(share, extra) for share in SHARES} if len(extra) else {}
+        power: dict[float, Rate] = {}
+        for share in SHARES if len(extra) else ():
+            self._step(0.6 + 0.08 * len(power), f"{100 * share:g} % planted")
+            power[share] = self._power(share, extra)
         found = [share for share, rate in power.items() if rate.n and rate.alarms >= _POWER * rate.n]
         return Calibration(
             service,
@@ -128,7 +175,15 @@ class _Bench:
             {f"{share:g}": rate for share, rate in power.items()},
             planted,
             min(found, default=None),
+            without_session=without,
         )
+
+    def _p_values(self, doing: str, start: float, windows: Sequence[tuple[Rows, Rows]]) -> list[float]:
+        found = []
+        for n, (reference, current) in enumerate(windows):
+            self._step(start + 0.3 * n / len(windows), f"{doing}, {n + 1} of {len(windows)}")
+            found.append(self._p(reference, current))
+        return found
 
     def _p(self, reference: Rows, current: Rows) -> float:
         return self._study.compare(self._field, self._study.thinned(reference), current, _LEVEL).p_value

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
     from analysis.analyzer import Context
     from analysis.calibrate import Calibration
-    from undertow.config import Settings
+    from undertow.settings import Settings
     from undertow.store import Store
 
 FINDINGS = 3
 _FIELDS = ("prompt", "context", "response", "behaviour")
+_WIDTH = 120
 
 
 @click.group()
@@ -47,10 +48,10 @@ def compare(  # noqa: PLR0913, PLR0917 - one argument an option
 ) -> None:
     """Compare the messages of B with those of A.
 
-    A and B are windows (2026-11-01..2026-11-07, 2026-11-01T10:00.., 7d, 24h), prompt versions (prompt:NAME@VERSION,
-    version:VERSION), models (model:NAME) or services (service:NAME). A length counts back from the newest message; as
-    A, from where B begins. Windows are compared by their questions unless --field says otherwise, versions, models and
-    services by their answers to the same questions.
+    A and B are windows (2026-11-01, 2026-11-01..2026-11-07, 2026-11-01T10:00.., 7d, 24h), prompt versions
+    (prompt:NAME@VERSION, version:VERSION), models (model:NAME) or services (service:NAME). A length counts back from
+    the newest message; as A, from where B begins. Windows are compared by their questions unless --field says
+    otherwise, versions, models and services by their answers to the same questions.
 
     Too little data is said, and is no finding: the exit code is then 0.
     """
@@ -90,6 +91,7 @@ def calibrate(  # noqa: PLR0913, PLR0917 - one argument an option
 
     Sessions of the past are dealt at random into a day and the days before it: whatever alarms then is false. Real days
     are compared with the days before them. Messages of elsewhere are planted to find the smallest share that is seen.
+    It takes a minute or two for each service and field; --repeats 20 takes half of that.
     """
     from analysis.calibrate import calibrate as measure
     from analysis.study import Study
@@ -175,6 +177,7 @@ def _print(report: dict[str, Any]) -> None:
 
 def _print_rates(found: Sequence[Calibration]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from analysis.calibrate import LEVELS
@@ -193,4 +196,8 @@ def _print_rates(found: Sequence[Calibration]) -> None:
         for what, rates, seen in (("sessions exchanged", item.exchanged, least), ("real days", item.days, "")):
             cells = [f"{r.alarms}/{r.n} [{r.low:.2f}, {r.high:.2f}]" for r in (rates[f"{level:g}"] for level in LEVELS)]
             table.add_row(item.service, item.field, str(item.sessions_a_day), what, *cells, seen)
-    Console(width=None).print(table)
+    console = Console(highlight=False, soft_wrap=True, width=max(_WIDTH, Console().width))
+    console.print(table)
+    console.print()
+    for item in found:
+        console.print(escape(item.sentence))

@@ -29,8 +29,10 @@ _COLUMNS: Mapping[str, str] = {
     "service": "service_name",
     "language": "language",
 }
+_DAY = r"\d{4}-\d{2}-\d{2}"
 _FORMS = (
-    "2026-11-01..2026-11-07, 2026-11-01T10:00.., 7d, prompt:NAME@VERSION, version:VERSION, model:NAME or service:NAME"
+    "2026-11-01, 2026-11-01..2026-11-07, 2026-11-01T10:00.., 7d, prompt:NAME@VERSION, version:VERSION, model:NAME or"
+    " service:NAME"
 )
 
 
@@ -84,6 +86,8 @@ def parse_selection(text: str, zone: ZoneInfo) -> Selection:
         if start >= end or start == EVER and end == NEVER:
             raise ConfigError(f"{text!r} is an empty window; it must end after it starts")
         return Selection(given, start, end)
+    if re.fullmatch(_DAY, given):
+        return Selection(given, _instant(given, zone, end=False), _instant(given, zone, end=True))
     if re.fullmatch(r"(\d+(\.\d+)?(ms|s|m|h|d|w))+", given):
         return Selection(given, length=parse_duration(given))
     raise ConfigError(f"{text!r} selects nothing; write {_FORMS}")
@@ -91,7 +95,7 @@ def parse_selection(text: str, zone: ZoneInfo) -> Selection:
 
 def _instant(text: str, zone: ZoneInfo, *, end: bool) -> datetime:
     try:
-        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+        if re.fullmatch(_DAY, text):
             day = date.fromisoformat(text) + timedelta(days=1 if end else 0)
             there = datetime.combine(day, time(), zone)
         else:

@@ -16,8 +16,8 @@ import pyarrow as pa
 from analysis.analyzer import Context, Shared
 from analysis.ondemand import compare_selections, default_field, parse_selection
 from undertow.clock import utc_now
-from undertow.config import Settings
 from undertow.errors import UndertowError
+from undertow.settings import Settings
 from undertow.store import Store, data_version, reads
 
 POLL_S = 0.5

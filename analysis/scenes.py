@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.drift.onset import Onset
 from analysis.drift.sentence import Change, Scene
 from analysis.localtime import to_local
-from undertow.store import Store, reads
+from undertow.store import Store, reads, trend_reads
 
 LOOK_BACK = timedelta(hours=6)
 DAY = timedelta(hours=24)
@@ -34,12 +34,12 @@ class Journal:
     def read(cls, store: Store, zone: ZoneInfo) -> Journal:
         """Read the changes with whatever tells whose they are."""
         used: dict[str, set[str]] = {}
-        rows = store.query(reads.SERVICE_PROMPTS).to_pylist()
+        rows = store.query(trend_reads.SERVICE_PROMPTS).to_pylist()
         for row in rows:
             if row["prompt_name"]:
                 used.setdefault(row["prompt_name"], set()).add(row["service_name"] or "")
         return cls(
-            tuple(Change(**row) for row in store.query(reads.CHANGES).to_pylist()),
+            tuple(Change(**row) for row in store.query(trend_reads.CHANGES).to_pylist()),
             tuple(sorted({row["service_name"] or "" for row in rows})),
             used,
             {row["topic_id"]: row["label"] for row in store.query(reads.TOPIC_LABELS).to_pylist()},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ import pandas as pd
 
 from analysis.analyzer import EVER, NEVER, Context
 from analysis.drift import DriftResult, compare, compare_behaviour, session_groups
+from analysis.drift.context import Retrieved, with_identities
 from analysis.drift.onset import Onset, find_onset, moved_score
 from analysis.scenes import moment
-from analysis.turns import read_turns
+from analysis.turns import Documents, read_turns
 from undertow.store import Store, reads
 
 FIELDS = ("prompt", "context", "response", "behaviour")
@@ -82,7 +84,48 @@ class Study:
                 prompts[reference], responses[reference], prompts[current], responses[current], **settings
             )
         vectors = self.turns.vectors[field]
-        return compare(vectors[reference], vectors[current], **settings)
+        result = compare(vectors[reference], vectors[current], **settings)
+        if field != "context" or result.verdict == "insufficient":
+            return result
+        before, after = self._retrieved(reference), self._retrieved(current)
+        return with_identities(result, before, after, permutations=PERMUTATIONS, alpha=alpha).as_drift()
+
+    def _retrieved(self, rows: Rows) -> Retrieved:
+        """What the turns at some positions were given."""
+        documents, frame, named = self._documents, self._documents.frame, self._named
+        mine = np.flatnonzero(np.isin(frame["turn"].to_numpy(), rows) & ~np.isnan(documents.vectors[:, 0]))
+        source = frame["source"].fillna("").to_numpy(object)[mine]
+        return Retrieved(
+            documents.vectors[mine],
+            named[mine],
+            self.groups[frame["turn"].to_numpy()[mine]],
+            source if (source != "").any() else None,
+            self._behind[mine],
+        )
+
+    @property
+    def _named(self) -> npt.NDArray[Any]:
+        """What each document given is called, (k,): its id, else its text."""
+        frame = self._documents.frame
+        return np.asarray(frame["document_id"].fillna(frame["content_hash"]).to_numpy(object))
+
+    @property
+    def _documents(self) -> Documents:
+        if self.turns.documents is None:
+            raise RuntimeError("the study was read without its documents")
+        return self.turns.documents
+
+    @cached_property
+    def _behind(self) -> npt.NDArray[np.float64]:
+        """Seconds by which each document given is older than the newest edition of it that was given before, (k,).
+
+        Age alone would grow from day to day without any change.
+        """
+        frame = self._documents.frame
+        edited = frame["updated_at"].astype("datetime64[us]")
+        seconds = edited.astype("int64").where(edited.notna()) / 1e6
+        newest = seconds.groupby([self.service[frame["turn"]], self._named]).cummax()
+        return np.asarray(newest - seconds, dtype=np.float64)
 
     def thinned(self, reference: Rows) -> Rows:
         """Return at most 20,000 of the rows of a reference, chosen at random."""

@@ -21,6 +21,20 @@ Bounds = Mapping[str, object]
 
 
 @dataclass(frozen=True)
+class Documents:
+    """Documents given to turns, one row each, in the order of the turns.
+
+    Attributes
+    ----------
+    frame : ``turn`` (row of the turns' frame), ``document_id``, ``content_hash``, ``source``, ``updated_at``.
+    vectors : (k, d), NaN where a text has none.
+    """
+
+    frame: pd.DataFrame
+    vectors: Vectors
+
+
+@dataclass(frozen=True)
 class Turns:
     """Turns in the order of time.
 
@@ -28,10 +42,12 @@ class Turns:
     ----------
     frame : one row per turn with the columns of ``reads.TURNS`` and ``day``, the local day as ``datetime64[D]``.
     vectors : by field (``prompt``, ``response``, ``context``) an (n, d) array, NaN where a turn has none.
+    documents : what the turns were given, where their context was read.
     """
 
     frame: pd.DataFrame
     vectors: Mapping[str, Vectors]
+    documents: Documents | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -56,8 +72,14 @@ def read_turns(
     zone = ZoneInfo(context.settings.timezone)
     local = frame["start_time"].dt.tz_localize("UTC").dt.tz_convert(zone).dt.tz_localize(None)
     frame["day"] = local.to_numpy().astype("datetime64[D]")
-    readers = {"prompt": _by_hash, "response": _by_hash, "context": _by_documents}
-    return Turns(frame, {field: readers[field](context, frame, field, bounds) for field in fields})
+    given = _documents(context, frame, bounds) if "context" in fields else None
+    vectors = {
+        field: _mean_direction(len(frame), given)
+        if field == "context" and given is not None
+        else _by_hash(context, frame, field, bounds)
+        for field in fields
+    }
+    return Turns(frame, vectors, given)
 
 
 def _by_hash(context: Context, frame: pd.DataFrame, field: Any, bounds: Bounds) -> Vectors:
@@ -66,15 +88,20 @@ def _by_hash(context: Context, frame: pd.DataFrame, field: Any, bounds: Bounds) 
     return _looked_up(wanted.to_numpy(object), hashes, matrix)
 
 
-def _by_documents(context: Context, frame: pd.DataFrame, field: str, bounds: Bounds) -> Vectors:
-    """The mean direction of the documents that a turn was given."""
+def _documents(context: Context, frame: pd.DataFrame, bounds: Bounds) -> Documents:
     given = context.store.query(reads.TURN_DOCUMENTS, bounds).to_pandas()
+    given["turn"] = pd.Index(frame["interaction_id"]).get_indexer(given["interaction_id"])
+    given = given[given["turn"] >= 0].drop(columns="interaction_id").sort_values("turn", kind="stable")
     among = _among(given["content_hash"], bounds)
     hashes, matrix = load_vectors(context.store, "document", context.embedder.name, among=among)
-    row = pd.Index(frame["interaction_id"]).get_indexer(given["interaction_id"])
-    vectors = _looked_up(given["content_hash"].to_numpy(object), hashes, matrix)
-    usable = (row >= 0) & ~np.isnan(vectors[:, :1]).any(axis=1)
-    total = np.zeros((len(frame), vectors.shape[1]), np.float32)
+    return Documents(given.reset_index(drop=True), _looked_up(given["content_hash"].to_numpy(object), hashes, matrix))
+
+
+def _mean_direction(n: int, given: Documents) -> Vectors:
+    """The mean direction of the documents that each of ``n`` turns was given."""
+    row, vectors = given.frame["turn"].to_numpy(), given.vectors
+    usable = ~np.isnan(vectors[:, 0])
+    total = np.zeros((n, vectors.shape[1]), np.float32)
     np.add.at(total, row[usable], vectors[usable])
     length = np.linalg.norm(total, axis=1, keepdims=True)
     mean: Vectors = np.where(length > 0, total / np.maximum(length, 1e-12), np.nan).astype(np.float32)

@@ -17,9 +17,11 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from analysis.analyzer import Batch, Context
+from analysis.analyzers.drift_codes import CodedDays, confirmed
+from analysis.analyzers.drift_past import Past
 from analysis.analyzers.drift_segments import judge_segments
 from analysis.drift import DriftResult, benjamini_hochberg
-from analysis.drift.comparison import MINIMUM_EFFECT
+from analysis.drift.result import MINIMUM_EFFECT
 from analysis.drift.sentence import verdict_sentence
 from analysis.localtime import day_start
 from analysis.scenes import Journal
@@ -27,7 +29,7 @@ from analysis.study import FIELDS, Pin, Rows, Study, numbers_of, onset_of, read_
 from undertow.clock import parse_duration
 from undertow.store import reads
 
-METHOD_VERSION = "2"
+METHOD_VERSION = "3"
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,9 @@ class _Days:
         self._day = self._study.frame["day"].to_numpy().astype("datetime64[D]")
         self._journal = Journal.read(context.store, self._zone)
         self._services = [str(service) for service in np.unique(self._study.service)]
+        last = self._bounds(days[-1])[1]
+        self._codes = CodedDays(context, self._study)
+        self._past = Past(context, last, len(self._services) * len(FIELDS))
 
     def batch(self, day: np.datetime64) -> Batch:
         """All comparisons of one day."""
@@ -90,7 +95,7 @@ class _Days:
         # One comparison a core: their matrices are too small for a library's own threads to pay.
         with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
             compared = list(pool.map(lambda pair: self._compare(pair[0], pair[1], day), wanted))
-        found = [comparison for comparison in compared if comparison is not None]
+        found = [self._held(comparison) for comparison in compared if comparison is not None]
         adjusted = benjamini_hochberg([comparison.result.p_value for comparison in found])
         judged = [
             replace(comparison, result=self._judged(comparison.result, float(p_value)))
@@ -100,12 +105,17 @@ class _Days:
         for comparison in judged:
             rows.append(self._row(comparison, judged))
             contributions += self._study.contributions(comparison.result, comparison.current, comparison.drift_id)
+            if comparison.result.verdict == "drifted":
+                self._past.remember(comparison.field, comparison.service, self._bounds(day)[0])
         parents = {row["drift_id"]: row for row in rows}
         with threadpool_limits(1):
-            rows += judge_segments(self._study, judged, parents, self._context.settings.analysis.alpha)
+            alpha = self._context.settings.analysis.alpha
+            rows += judge_segments(self._study, judged, parents, alpha, self._journal.labels)
         if not rows:
             return Batch({})
         tables = {"drift": pa.Table.from_pylist(rows)}
+        if artifacts := self._codes.take():
+            tables["artifacts"] = pa.Table.from_pylist(artifacts)
         if contributions:
             tables["drift_contributions"] = pa.Table.from_pylist(contributions)
         gone = {
@@ -120,10 +130,28 @@ class _Days:
         if len(current) == 0:
             return None
         start, end = self._reference_of(service, day)
-        reference = self._study.thinned(np.flatnonzero(usable & within(self._study.frame, start, end)))
+        reference = np.flatnonzero(usable & within(self._study.frame, start, end))
         families = len(self._services) * len(FIELDS)  # the smallest level that the correction may ask of one
-        result = self._study.compare(field, reference, current, self._context.settings.analysis.alpha / families)
+        level = self._context.settings.analysis.alpha / families
+        frozen = None
+        if self._codes.are_due(field, reference, current):
+            frozen = self._codes.compare(field, service, reference, current, level)
+        reference, current = self._study.thinned(reference), self._study.thinned(current)
+        if frozen is not None and frozen.verdict == "stable":
+            return Comparison(service, field, day, reference, current, frozen)
+        result = self._study.compare(field, reference, current, level)
+        if frozen is not None and frozen.verdict == "drifted":
+            result = confirmed(frozen, result)
         return Comparison(service, field, day, reference, current, result)
+
+    def _held(self, comparison: Comparison) -> Comparison:
+        """Hold the day against comparable days, unless somebody chose what it is compared with."""
+        start, _ = self._bounds(comparison.day)
+        if self._reference_of(comparison.service, comparison.day)[1] != start:
+            return comparison
+        field, service = comparison.field, comparison.service
+        result = self._past.hold(field, service, comparison.result, self._study, comparison.current)
+        return replace(comparison, result=result)
 
     def _reference_of(self, service: str, day: np.datetime64) -> tuple[datetime, datetime]:
         """The window that a day is compared with, naive UTC: the pinned one where the day lies after it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from analysis.drift import DriftResult, hierarchical_fdr
 from analysis.drift.pooled import MIN_ROWS
+from analysis.drift.sentence import segment_sentence
 from analysis.study import Study, numbers_of
 
 if TYPE_CHECKING:
@@ -22,7 +24,11 @@ _COLUMNS = ("run_id", "field", "grouping", "reference_start", "reference_end", "
 
 
 def judge_segments(
-    study: Study, judged: Sequence[Comparison], parents: Mapping[str, dict[str, Any]], level: float
+    study: Study,
+    judged: Sequence[Comparison],
+    parents: Mapping[str, dict[str, Any]],
+    level: float,
+    labels: Mapping[int, str],
 ) -> list[dict[str, Any]]:
     """Return rows of ``drift`` for the segments of the alarmed families.
 
@@ -33,6 +39,7 @@ def judge_segments(
     judged : all comparisons of a day, corrected.
     parents : their rows, by id.
     level : false-discovery rate of the day.
+    labels : of topics, by id.
     """
     by_id = {comparison.drift_id: comparison for comparison in judged}
     tested: dict[str, dict[str, DriftResult]] = {}
@@ -45,7 +52,7 @@ def judge_segments(
 
     alarmed = hierarchical_fdr({key: c.result.p_value for key, c in by_id.items()}, segments, level)
     return [
-        _row(parents[drift_id], name, result, level / len(results), name in alarmed.get(drift_id, {}))
+        _row(parents[drift_id], (name, labels), result, level / len(results), name in alarmed.get(drift_id, {}))
         for drift_id, results in tested.items()
         for name, result in results.items()
     ]
@@ -73,17 +80,26 @@ def _segments(study: Study, comparison: Comparison) -> Iterator[tuple[str, npt.N
             yield from ((f"{name}={value}", values == value) for value in known[:MOST_VALUES])
 
 
-def _row(parent: Mapping[str, Any], name: str, result: DriftResult, level: float, alarmed: bool) -> dict[str, Any]:
-    verdict = "drifted" if alarmed and result.verdict == "drifted" else "stable"
+def _row(
+    parent: Mapping[str, Any], of: tuple[str, Mapping[int, str]], result: DriftResult, level: float, alarmed: bool
+) -> dict[str, Any]:
+    name, labels = of
+    result = replace(result, verdict="drifted" if alarmed and result.verdict == "drifted" else "stable")
     return {
         **{column: parent[column] for column in _COLUMNS},
         **numbers_of(result, level),
         "drift_id": f"{parent['drift_id']}:{name}",
         "parent_id": parent["drift_id"],
         "segment": name,
-        "verdict": verdict,
-        "sentence": f"{name.replace('_', ' ').replace('=', ' ')}: {'changed' if verdict == 'drifted' else 'no change'}"
-        f" (effect {100 * min(result.effect, 1.0):.1f} %, p = {result.p_value:.2g}, n = {result.n_current:,} against"
-        f" {result.n_reference:,})",
+        "verdict": result.verdict,
+        "sentence": segment_sentence(result, parent["field"], _named(name, labels)),
         "method_version": parent["method_version"],
     }
+
+
+def _named(segment: str, labels: Mapping[int, str]) -> str:
+    """Return what a segment is called: ``topic=6`` is the topic's label."""
+    dimension, _, value = segment.partition("=")
+    if dimension == "topic" and labels.get(int(value)):
+        return f"about {labels[int(value)]}"
+    return f"of {dimension.replace('_', ' ')} {value}"

@@ -22,7 +22,8 @@ from undertow.clock import parse_duration
 from undertow.store import reads
 
 FIELDS = ("prompt", "context", "response")
-VERSION = "1"
+VERSION = "2"
+HOURS = 6
 ENOUGH_SESSIONS = 1_000
 SHORTEST = timedelta(days=7)
 _BEFORE = timedelta(hours=24)
@@ -65,7 +66,9 @@ class Kept:
 
 
 class Monitors:
-    """Bets on every new session, once; evidence beyond the threshold is an alarm at once, day over or not.
+    """Takes every new session, once; evidence beyond the threshold is an alarm at once, day over or not.
+
+    Sessions are compared within quarters of the day, those of weekends apart, so that a rhythm is no change.
 
     The reference is what came first: until there are seven days and 1,000 sessions of a service, 28 days at most
     (``analysis.reference``). A monitor is made anew, and begins without evidence, when its alarm is acknowledged
@@ -129,6 +132,7 @@ class _Watch:
         self._fresh = self._study.frame["load_seq"].to_numpy() > context.watermark
         self.n_new = int(self._fresh.sum())
         self._name = _group_names(self._study)
+        self._part = _parts_of_the_week(self._study, self._zone)
 
     def _is_current(self, service: str, field: str) -> bool:
         kept = self._kept.get(_artifact_id(service, field))
@@ -163,6 +167,7 @@ class _Watch:
             self._study.turns.vectors[field][rows],
             self._context.settings.analysis.alpha,
             reference_groups=[self._name[i] for i in rows],
+            reference_strata=self._part[rows],
         )
         since = max([end, *(at for at in [self._acknowledged.get((service, field))] if at)])
         return Kept(monitor, self._context.embedder.name, (start, end), since, self._context.now)
@@ -187,7 +192,7 @@ class _Watch:
             today = new[days == day]
             state = kept.monitor.state
             for few in np.array_split(today, max(1, len(today) // _AT_ONCE)):  # so that an alarm has a time
-                state = kept.monitor.update(vectors[few], [self._name[i] for i in few])
+                state = kept.monitor.update(vectors[few], [self._name[i] for i in few], self._part[few])
                 if state.alarm and kept.crossed is None:
                     kept = replace(kept, crossed=self._study.frame["start_time"].iloc[few[-1]].to_pydatetime())
             rows.append(self._row(kept, state, (service, field), day))
@@ -204,7 +209,7 @@ class _Watch:
             "run_id": self._context.run_id,
             "field": field,
             "segment": service or None,
-            "grouping": "one message a session",
+            "grouping": "first message of each session, within quarters of the day",
             "reference_start": kept.reference[0],
             "reference_end": kept.reference[1],
             "current_start": start,
@@ -259,6 +264,12 @@ def _group_names(study: Study) -> list[str]:
     trace, day = frame["trace_id"].fillna("").to_numpy(object), frame["day"].to_numpy().astype("datetime64[D]")
     first = np.unique(study.groups, return_index=True)[1][study.groups] if len(frame) else np.zeros(0, dtype=int)
     return [f"s{session[i]}" if session[i] else f"u{user[i]}:{day[i]}" if user[i] else f"t{trace[i]}" for i in first]
+
+
+def _parts_of_the_week(study: Study, zone: ZoneInfo) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the quarter of the day of each turn, local time, those of weekends apart: 0 to 7."""
+    times = study.frame["start_time"].dt.tz_localize("UTC").dt.tz_convert(zone)
+    return np.asarray(times.dt.hour // HOURS + 24 // HOURS * (times.dt.day_of_week >= 5), dtype=np.int64)
 
 
 def _artifact_id(service: str, field: str) -> str:

@@ -10,7 +10,7 @@ from analysis.drift.comparison import compare
 from analysis.drift.context import ContextResult, compare_context
 from analysis.drift.groups import Grouping, session_groups
 from analysis.drift.monitor import DriftMonitor, MonitorState
-from analysis.drift.past import compare_to_past, judge_by_past
+from analysis.drift.past import compare_to_past, held_against, judge_by_past
 from analysis.drift.result import Contribution, DriftResult, Part
 from analysis.drift.shares import ShareChange, ShareResult, compare_shares
 from analysis.drift.statistics import STATISTICS
@@ -37,6 +37,7 @@ __all__ = [
     "compare_context",
     "compare_shares",
     "compare_to_past",
+    "held_against",
     "hierarchical_fdr",
     "judge_by_past",
     "session_groups",

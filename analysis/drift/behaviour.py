@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 
 from analysis.drift.arrays import Bools, Floats, Groups, Ints, as_groups, as_rows, check_same_width, nearest
 from analysis.drift.cells import lloyd
 from analysis.drift.comparison import conclude, grown
-from analysis.drift.explain import Explanation, explain
+from analysis.drift.explain import NOTHING, Explanation, explain
 from analysis.drift.flips import FlipDraw, FlippedAxes, FlippedCells, FlippedShift, Strata
-from analysis.drift.permutation import own_p_values, tail_log_p
+from analysis.drift.permutation import own_p_values
 from analysis.drift.pooled import MIN_GROUPS, MIN_ROWS, Windows
-from analysis.drift.result import DriftResult, Part, insufficient
+from analysis.drift.questions import NearQuestions
+from analysis.drift.result import DriftResult, Part, as_share, insufficient
 from analysis.drift.statistics.mmd import fourier_features
 
 RADII = (0.9, 0.95, 0.98, 0.9999)
@@ -101,21 +103,26 @@ def compare_behaviour(  # noqa: PLR0913, PLR0917 - a published signature
     bounds = _bounds(matched, residuals, calls.responses, rng)
     generator = np.random.default_rng([rng, 42])
     n_groups = matched.strata.n_groups
-    table = grown(
+    drawn = grown(
         lambda draw: _values(bounds, draw),
         FlipDraw(np.ones((1, n_groups)), observed=True),
         lambda n: FlipDraw.random(n, n_groups, generator),
         permutations,
         alpha,
     )
-    own = own_p_values(table)[0]
-    resigned = FlipDraw.random(RESAMPLES, n_groups, generator).signs
+    own = own_p_values(drawn.table)[0]
+    unusual = drawn.unusual(alpha)
+    resigned = FlipDraw.random(RESAMPLES if unusual else 0, n_groups, generator).signs
     effects = [bound.effect(resigned) for bound in bounds]
-    parts = {name: Part(float(table[0, i]), float(own[i]), float(effects[i][0])) for i, name in enumerate(NAMES)}
-    low, high = np.quantile(effects[int(tail_log_p(table)[0].argmin())][1:], [0.025, 0.975])
+    parts = {
+        name: Part(float(drawn.table[0, i]), float(own[i]), as_share(effects[i][0])) for i, name in enumerate(NAMES)
+    }
+    if not unusual:
+        return replace(conclude(given, parts, drawn, NOTHING, alpha), matched_within=radius)
+    low, high = np.quantile(effects[drawn.loudest][1:], [0.025, 0.975])
     topics = None if reference_topics is None or current_topics is None else (reference_topics, current_topics)
     explanation = _explained(calls, matched, residuals, rng, topics)
-    result = conclude(given, parts, table, explanation, alpha, (float(low), float(high)))
+    result = conclude(given, parts, drawn, explanation, alpha, (as_share(low), as_share(high)))
     return replace(result, matched_within=radius)
 
 
@@ -193,24 +200,11 @@ def _taken(calls: _Calls, index: Ints) -> _Calls:
     )
 
 
-def near_identical(prompts: Floats, cosine: float) -> Ints:
-    """Return clusters (n,) of prompts (n, d) whose cosine to the cluster's first row exceeds ``cosine``."""
-    unit = prompts / np.maximum(np.linalg.norm(prompts, axis=1, keepdims=True), 1e-12)
-    close = np.empty((len(unit), len(unit)), dtype=bool)
-    for start in range(0, len(unit), 1024):
-        close[start : start + 1024] = unit[start : start + 1024] @ unit.T > cosine
-    cluster = np.full(len(unit), -1, dtype=np.int64)
-    for row in range(len(unit)):
-        if cluster[row] < 0:
-            cluster[close[row] & (cluster < 0)] = row
-            cluster[row] = row
-    return cluster
-
-
 def _balanced(calls: _Calls, predicted: Floats, seed: int) -> tuple[float, _Matched]:
     """Return the widest radius within which the questions are balanced, and the match; else the narrowest."""
+    near = NearQuestions.of(calls.prompts, RADII[0])
     for radius in RADII:
-        matched = _matched(calls, radius)
+        matched = _matched(calls, near.clusters(radius))
         if radius == RADII[-1] or not matched.windows(predicted).enough:
             break
         if _balance(calls, matched, predicted, seed) > BALANCED:
@@ -235,9 +229,8 @@ def _balance(calls: _Calls, matched: _Matched, predicted: Floats, seed: int) -> 
     return min(1.0, 2.0 * min(p_values))
 
 
-def _matched(calls: _Calls, radius: float) -> _Matched:
-    """Keep the rows on questions that both windows asked."""
-    cluster = near_identical(calls.prompts, radius)
+def _matched(calls: _Calls, cluster: Ints) -> _Matched:
+    """Keep the rows on questions (n,) that both windows asked."""
     n_current = np.bincount(cluster[calls.is_current], minlength=len(cluster))
     n_reference = np.bincount(cluster[~calls.is_current], minlength=len(cluster))
     rows = np.flatnonzero(((n_current > 0) & (n_reference > 0))[cluster])
@@ -250,12 +243,13 @@ def _predicted(calls: _Calls) -> Floats:
     """Return the ridge prediction of responses from prompts (Hoerl & Kennard, 1970), (n, e)."""
     if not len(calls.prompts):
         return calls.responses
-    x = calls.prompts.astype(np.float64) - calls.prompts.mean(axis=0, dtype=np.float64)
-    mean = calls.responses.mean(axis=0, dtype=np.float64)
-    gram = x.T @ x
+    x = calls.prompts - calls.prompts.mean(axis=0, dtype=np.float64).astype(np.float32)
+    mean = calls.responses.mean(axis=0, dtype=np.float64).astype(np.float32)
+    gram = (x.T @ x).astype(np.float64)
     penalty = RIDGE * max(1e-9, float(np.trace(gram)) / len(gram))
-    weights = np.linalg.solve(gram + penalty * np.eye(len(gram)), x.T @ (calls.responses - mean))
-    return np.asarray(mean + x @ weights)
+    against = x.T @ (calls.responses - mean)
+    weights = cho_solve(cho_factor(gram + penalty * np.eye(len(gram))), against.astype(np.float64))
+    return np.asarray(mean + x @ weights.astype(np.float32))
 
 
 def _bounds(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +12,8 @@ import numpy.typing as npt
 from analysis.drift.arrays import Floats, Groups, Ints, as_groups, as_rows, nearest
 from analysis.drift.cells import lloyd
 from analysis.drift.comparison import NEEDED, conclude, effect_interval, parts_of, permuted
-from analysis.drift.explain import Explanation
-from analysis.drift.permutation import Draw, FreeDraw, tail_log_p
+from analysis.drift.explain import NOTHING
+from analysis.drift.permutation import Draw, FreeDraw
 from analysis.drift.pooled import MIN_GROUPS, MIN_ROWS, merged_blocks
 from analysis.drift.result import DriftResult, insufficient
 from analysis.drift.statistics.excess import Excess
@@ -43,6 +45,39 @@ class Codes:
     def __len__(self) -> int:
         return len(self.coarse)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Codes]) -> Codes:
+        """Return the codes of several sets of rows, one after another.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or their codebooks differ.
+        """
+        versions = {part.version for part in parts}
+        if len(versions) != 1:
+            raise ValueError(f"codes of one codebook are joined, got those of {sorted(versions)}; encode again")
+        return cls(
+            np.concatenate([part.coarse for part in parts]),
+            np.concatenate([part.fine for part in parts]),
+            np.concatenate([part.novelty for part in parts]),
+            versions.pop(),
+        )
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return arrays for ``numpy.savez``."""
+        return {
+            "coarse": self.coarse,
+            "fine": self.fine,
+            "novelty": self.novelty,
+            "version": np.array(self.version, dtype=np.int32),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Codes:
+        """Return the codes that ``to_arrays`` was given."""
+        return cls(arrays["coarse"], arrays["fine"], arrays["novelty"], int(arrays["version"]))
+
 
 @dataclass(frozen=True, eq=False)
 class Codebook:
@@ -73,6 +108,8 @@ class Codebook:
     def fit(cls, rows: Floats, *, version: int = 1, rng: int = 0) -> Codebook:
         """Learn a codebook from rows (n, d) of some weeks.
 
+        Leave these rows out of what is compared later: they lie nearer to what was learnt from them than others.
+
         Raises
         ------
         ValueError
@@ -91,6 +128,23 @@ class Codebook:
         learnt = given[:n_slice]
         distances = np.sort(np.sqrt(nearest(given[n_slice : n_slice + 4 * SLICE_ROWS], learnt)[1]))
         return cls(version, mean, axes, (coarse, fine), learnt, distances)
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return arrays for ``numpy.savez``."""
+        arrays = {name: getattr(self, name) for name in ("mean", "axes", "slice_rows", "distances")}
+        return {
+            **arrays,
+            "coarse_centres": self.centres[0],
+            "fine_centres": self.centres[1],
+            "version": np.array(self.version, dtype=np.int32),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Codebook:
+        """Return the codebook that ``to_arrays`` was given."""
+        centres = arrays["coarse_centres"], arrays["fine_centres"]
+        learnt = arrays["slice_rows"], arrays["distances"]
+        return cls(int(arrays["version"]), arrays["mean"], arrays["axes"], centres, *learnt)
 
     def encode(self, rows: Floats) -> Codes:
         """Return the codes of rows (n, d)."""
@@ -143,10 +197,12 @@ def compare_codes(  # noqa: PLR0913 - the windows, their groups and the settings
     )
     bounds = _bounds(reference, current, groups, is_current)
     observed = FreeDraw.observed(is_current)
-    table = permuted(bounds, observed, lambda b: FreeDraw.random(b, is_current, generator), permutations, alpha)
-    parts = parts_of(NAMES, bounds, table, observed)
-    interval = effect_interval(bounds[int(tail_log_p(table)[0].argmin())], is_current, generator)
-    return conclude((n, (n_groups[0], n_groups[1])), parts, table, Explanation((), (), False), alpha, interval)
+    drawn = permuted(bounds, observed, lambda b: FreeDraw.random(b, is_current, generator), permutations, alpha)
+    parts = parts_of(NAMES, bounds, drawn.table, observed)
+    sizes = (n, (n_groups[0], n_groups[1]))
+    if not drawn.unusual(alpha):
+        return conclude(sizes, parts, drawn, NOTHING, alpha)
+    return conclude(sizes, parts, drawn, NOTHING, alpha, effect_interval(bounds[drawn.loudest], is_current, generator))
 
 
 def _bounds(

@@ -8,15 +8,15 @@ from typing import TypeVar
 import numpy as np
 
 from analysis.drift.arrays import Bools, Floats, Groups, Ints
-from analysis.drift.explain import Explanation, explain
-from analysis.drift.permutation import Draw, FreeDraw, joint_p_value, own_p_values, tail_log_p
+from analysis.drift.explain import NOTHING, Explanation, explain
+from analysis.drift.permutation import Draw, FreeDraw, Permuted, own_p_values
 from analysis.drift.pooled import MIN_GROUPS, MIN_ROWS, Windows, pool, windows
-from analysis.drift.result import DriftResult, Part, insufficient
-from analysis.drift.statistics import VERDICT_FAMILIES, Bound, Statistic
+from analysis.drift.result import MINIMUM_EFFECT, DriftResult, Part, as_share, insufficient
+from analysis.drift.statistics import VERDICT_FAMILIES, VERDICT_WEIGHTS, Bound, Statistic
 
-MINIMUM_EFFECT = 0.002
 MOST_PERMUTATIONS = 9_999
 BATCH = 500
+FIRST = 99
 RESAMPLES = 200
 FEWEST_EXEMPLARS = 5
 NEEDED = f"at least {MIN_ROWS} messages in {MIN_GROUPS} groups in each window"
@@ -41,8 +41,8 @@ def compare(  # noqa: PLR0913 - a published signature
     """Decide whether two windows of vectors differ, by how much, and what drives it.
 
     Four families (maximum mean discrepancy, strongest cell, fullest neighbourhoods, novel rows) are joined
-    by Fisher's combination over joint permutations of groups, never of rows. ``drifted`` needs ``p_value`` at
-    most ``alpha`` and an effect of at least ``MINIMUM_EFFECT`` of the traffic.
+    by weighted Fisher's combination over joint permutations of groups, never of rows. ``drifted`` needs
+    ``p_value`` at most ``alpha`` and an effect of at least ``MINIMUM_EFFECT`` of the traffic.
 
     Parameters
     ----------
@@ -52,7 +52,8 @@ def compare(  # noqa: PLR0913 - a published signature
         (n,) and (m,) session of every row; ``None``: every row is its own session. The same value in
         both windows counts as two sessions.
     permutations
-        Number of labellings to begin with; near the level it grows up to ``MOST_PERMUTATIONS``.
+        Number of labellings; near the level it grows up to ``MOST_PERMUTATIONS``, and it stops at 99 where these
+        say that nothing is unusual. Then the result has no exemplars, contributions or interval.
     rng
         Seed. The result is a function of the arguments.
     reference_topics, current_topics
@@ -85,28 +86,29 @@ def compare(  # noqa: PLR0913 - a published signature
     generator = pooled.rng(5)
     names = tuple(family.name for family in VERDICT_FAMILIES)
     bounds = tuple(family.bind(pooled) for family in VERDICT_FAMILIES)
-    table = permuted(
+    observed = FreeDraw.observed(pooled.is_current)
+    drawn = permuted(
         bounds,
-        FreeDraw.observed(pooled.is_current),
+        observed,
         lambda n: FreeDraw.random(n, pooled.is_current, generator),
         permutations,
         alpha,
+        weights=VERDICT_WEIGHTS,
     )
-    parts = parts_of(names, bounds, table, FreeDraw.observed(pooled.is_current))
+    parts = parts_of(names, bounds, drawn.table, observed)
+    if not drawn.unusual(alpha):
+        return conclude(given, parts, drawn, NOTHING, alpha)
     found = pooled.split(pooled.scores)
-    searched = Windows(found[0], found[1], given.reference_groups, given.current_groups)
-    loudest = _loudest(table)
     explanation = explain(
         given,
         *(topics or pooled.split(pooled.cells[1])),
         seed=rng,
-        searched=searched,
-        changed=parts[names[loudest]].effect * given.n_rows[1],
-        novel=names[loudest] == "novelty",
+        searched=Windows(found[0], found[1], given.reference_groups, given.current_groups),
+        changed=parts[names[drawn.loudest]].effect * given.n_rows[1],
+        novel=names[drawn.loudest] == "novelty",
     )
-    bound = bounds[loudest]
-    interval = effect_interval(bound, pooled.is_current, pooled.rng(12))
-    return conclude(given, parts, table, explanation, alpha, interval)
+    interval = effect_interval(bounds[drawn.loudest], pooled.is_current, pooled.rng(12))
+    return conclude(given, parts, drawn, explanation, alpha, interval)
 
 
 def effect_interval(bound: Bound, is_current: Bools, rng: np.random.Generator) -> tuple[float, float]:
@@ -117,7 +119,7 @@ def effect_interval(bound: Bound, is_current: Bools, rng: np.random.Generator) -
     observed = is_current.astype(np.float64)
     before, after = (np.concatenate([side[None], _drawn_again(side, rng)]) for side in (1.0 - observed, observed))
     low, high = np.quantile(bound.effect(before, after)[1:], [0.025, 0.975])
-    return float(low), float(high)
+    return as_share(low), as_share(high)
 
 
 def _drawn_again(side: Floats, rng: np.random.Generator) -> Floats:
@@ -149,28 +151,51 @@ def measure(
     return parts_of(tuple(statistic.name for statistic in statistics), bounds, table, observed)
 
 
-def permuted(bounds: Sequence[Bound], observed: Draw, deal: Dealer, permutations: int, alpha: float) -> Floats:
-    """Return the statistics under the observed labelling (row 0) and random ones, (b + 1, s)."""
-    return grown(lambda draw: _values(bounds, draw), observed, deal, permutations, alpha)
+def permuted(  # noqa: PLR0913 - what is drawn, how often, and how it is joined
+    bounds: Sequence[Bound],
+    observed: Draw,
+    deal: Dealer,
+    permutations: int,
+    alpha: float,
+    *,
+    weights: tuple[float, ...] | None = None,
+) -> Permuted:
+    """Return the statistics under the observed labelling and random ones; see ``grown``."""
+    return grown(lambda draw: _values(bounds, draw), observed, deal, permutations, alpha, weights=weights)
 
 
-def grown(
+def grown(  # noqa: PLR0913 - what is drawn, how often, and how it is joined
     values: Callable[[AnyDraw], Floats],
     observed: AnyDraw,
     deal: Callable[[int], AnyDraw],
     permutations: int,
     alpha: float,
-) -> Floats:
-    """Return ``values`` of the observed draw (row 0) and of random ones, (b + 1, s).
+    *,
+    weights: tuple[float, ...] | None = None,
+) -> Permuted:
+    """Return ``values`` of the observed draw and of random ones.
 
-    When the joint p-value is within a factor of three of the level, four times as many are drawn, up to
-    ``MOST_PERMUTATIONS``, until three standard errors separate the two.
+    Drawing stops after ``FIRST`` where the p-value is far above the level: sequential Monte Carlo p-values stay
+    valid (Besag & Clifford, 1991, doi:10.1093/biomet/78.2.301), since the two stages give a p-value below a level
+    only where one of them does. When the joint p-value is within a factor of three of the level, four times as
+    many are drawn, up to ``MOST_PERMUTATIONS``, until three standard errors separate the two. ``weights``: see
+    ``joint_p_value``.
     """
-    table = np.concatenate([values(observed), *_batches(values, deal, permutations)])
-    while len(table) <= MOST_PERMUTATIONS and _near(joint_p_value(table), alpha, len(table)):
-        more = min(3 * len(table), MOST_PERMUTATIONS + 1 - len(table))
-        table = np.concatenate([table, *_batches(values, deal, more)])
-    return table
+    drawn = Permuted(values(observed), 1.0 / (permutations + 1), weights)
+    drawn = _more(drawn, values, deal, min(FIRST, permutations))
+    if not drawn.unusual(alpha):
+        return drawn
+    drawn = _more(drawn, values, deal, permutations + 1 - len(drawn.table))
+    while len(drawn.table) <= MOST_PERMUTATIONS and _near(drawn.p_value, alpha, len(drawn.table)):
+        drawn = _more(drawn, values, deal, min(3 * len(drawn.table), MOST_PERMUTATIONS + 1 - len(drawn.table)))
+    return drawn
+
+
+def _more(drawn: Permuted, values: Callable[[AnyDraw], Floats], deal: Callable[[int], AnyDraw], n: int) -> Permuted:
+    """Return what ``n`` random draws more make of it."""
+    batches = [values(deal(min(BATCH, n - start))) for start in range(0, n, BATCH)]
+    table = np.concatenate([drawn.table, *batches])
+    return Permuted(table, min(drawn.p_floor, 1.0 / len(table)), drawn.weights)
 
 
 def parts_of(names: Sequence[str], bounds: Sequence[Bound], table: Floats, observed: Draw) -> dict[str, Part]:
@@ -178,7 +203,7 @@ def parts_of(names: Sequence[str], bounds: Sequence[Bound], table: Floats, obser
     p_values = own_p_values(table)[0]
     labels = observed.labels()
     return {
-        name: Part(float(table[0, i]), float(p_values[i]), float(bounds[i].effect(1.0 - labels, labels)[0]))
+        name: Part(float(table[0, i]), float(p_values[i]), as_share(bounds[i].effect(1.0 - labels, labels)[0]))
         for i, name in enumerate(names)
     }
 
@@ -186,15 +211,15 @@ def parts_of(names: Sequence[str], bounds: Sequence[Bound], table: Floats, obser
 def conclude(
     given: Windows | Sizes,
     parts: dict[str, Part],
-    table: Floats,
+    drawn: Permuted,
     explanation: Explanation,
     alpha: float,
     interval: tuple[float, float] = (float("nan"), float("nan")),
 ) -> DriftResult:
     """Join the statistics into a verdict on windows, or on their rows and groups."""
     rows, groups = (given.n_rows, given.n_groups) if isinstance(given, Windows) else given
-    p_value, p_floor = joint_p_value(table), 1.0 / len(table)
-    loudest = list(parts)[_loudest(table)]
+    p_value, p_floor = drawn.p_value, drawn.p_floor
+    loudest = list(parts)[drawn.loudest]
     drifted = p_value <= alpha and parts[loudest].effect >= MINIMUM_EFFECT
     return DriftResult(
         statistic=loudest,
@@ -228,18 +253,9 @@ def _values(bounds: Sequence[Bound], draw: Draw) -> Floats:
     return np.column_stack([bound.values(draw) for bound in bounds]).astype(np.float64)
 
 
-def _batches(values: Callable[[AnyDraw], Floats], deal: Callable[[int], AnyDraw], n: int) -> list[Floats]:
-    return [values(deal(min(BATCH, n - start))) for start in range(0, n, BATCH)]
-
-
 def _near(p_value: float, alpha: float, n: int) -> bool:
     error = 3.0 * np.sqrt(alpha * (1.0 - alpha) / n)
     return alpha / 3.0 < p_value < alpha * 3.0 and abs(p_value - alpha) < error
-
-
-def _loudest(table: Floats) -> int:
-    """Return the column in which the observed row is rarest."""
-    return int(tail_log_p(table)[0].argmin())
 
 
 def _checked_topics(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from analysis.drift.arrays import Floats, Groups
-from analysis.drift.comparison import compare
-from analysis.drift.result import DriftResult, Verdict
-from analysis.drift.shares import Labels, ShareResult, compare_shares
+from analysis.drift.comparison import MOST_PERMUTATIONS, compare
+from analysis.drift.result import MINIMUM_EFFECT, DriftResult, Verdict
+from analysis.drift.shares import Labels, ShareChange, ShareResult, compare_shares
 
 ContextKind = Literal["none", "index swapped", "documents rewritten", "new source dominates", "stale documents", "mix"]
 
@@ -53,6 +55,63 @@ class ContextResult:
     ages: ShareResult | None
     share_known: float
     share_rewritten: float
+
+    def as_drift(self) -> DriftResult:
+        """Return the result on the content with the joined p-value, and what the identities say as its note.
+
+        Where another test speaks louder, statistic and effect are that test's.
+        """
+        content, made = self.content, self._made()
+        if content.verdict == "insufficient":
+            return content
+        floor = min(1.0, len(made) * min(test.p_floor for test in made.values()))
+        told = replace(content, p_value=self.p_value, p_floor=floor, note=self._note(), verdict=self.verdict)
+        name = min(made, key=lambda key: made[key].p_value)
+        if name == "content":
+            return told
+        nan = float("nan")
+        effect = made[name].effect
+        return replace(told, statistic=name, value=effect, effect=effect, effect_interval=(nan, nan))
+
+    def _made(self) -> dict[str, DriftResult | ShareResult]:
+        tests: dict[str, DriftResult | ShareResult | None] = {
+            "content": self.content,
+            "identities": self.identities,
+            "sources": self.sources,
+            "ages": self.ages,
+        }
+        return {name: test for name, test in tests.items() if test is not None and test.verdict != "insufficient"}
+
+    def _note(self) -> str:
+        """Return what the identities of the documents say, where the verdict is drift."""
+        if self.verdict != "drifted":
+            return ""
+        told = []
+        if self.share_known < KNOWN:
+            told.append(f"only {self.share_known:.0%} of the documents given were known before")
+        elif self.share_rewritten >= REWRITTEN_SHARE:
+            told.append(f"{self.share_rewritten:.0%} of the known documents carry another text")
+        told += [f"{_moved(change)} come from {change.label}" for change in _dominating(self.sources)[:1]]
+        told += [f"{_moved(change)} are out of date" for change in _aged(self.ages)]
+        return "; ".join(told).replace("%", " %")
+
+
+def _moved(change: ShareChange) -> str:
+    return f"{change.share_current:.0%} of the documents (was {change.share_reference:.0%})"
+
+
+@dataclass(frozen=True, eq=False)
+class Retrieved:
+    """Documents that a window was given, one row each.
+
+    ``vectors`` (n, d); ``ids``, ``groups`` (n,); ``sources`` (n,) or None; ``ages`` (n,), NaN where unknown, or None.
+    """
+
+    vectors: Floats
+    ids: Labels
+    groups: Groups = None
+    sources: Labels | None = None
+    ages: npt.ArrayLike | None = None
 
 
 def compare_context(  # noqa: PLR0913 - two windows of five columns
@@ -96,18 +155,6 @@ def compare_context(  # noqa: PLR0913 - two windows of five columns
             f"expected one id a vector, got {len(reference_ids)} ids of {len(reference)} reference "
             f"and {len(current_ids)} ids of {len(current)} current vectors"
         )
-
-    def shares(first: Labels, second: Labels) -> ShareResult:
-        return compare_shares(
-            first,
-            second,
-            reference_groups=reference_groups,
-            current_groups=current_groups,
-            permutations=permutations,
-            rng=rng,
-            alpha=alpha / TESTS,
-        )
-
     content = compare(
         reference,
         current,
@@ -117,25 +164,57 @@ def compare_context(  # noqa: PLR0913 - two windows of five columns
         rng=rng,
         alpha=alpha / TESTS,
     )
-    identities = shares(reference_ids, current_ids)
+    before = Retrieved(np.asarray(reference), reference_ids, reference_groups, reference_sources, reference_ages)
+    after = Retrieved(np.asarray(current), current_ids, current_groups, current_sources, current_ages)
+    return with_identities(content, before, after, permutations=permutations, rng=rng, alpha=alpha)
+
+
+def with_identities(  # noqa: PLR0913 - the settings of compare
+    content: DriftResult,
+    before: Retrieved,
+    after: Retrieved,
+    *,
+    permutations: int = 499,
+    rng: int = 0,
+    alpha: float = 0.05,
+) -> ContextResult:
+    """Add to a comparison of contents what ids, sources and ages say; see ``compare_context``.
+
+    As many labellings are drawn as the level of one test needs, where the first do not settle it.
+    """
+    enough = min(MOST_PERMUTATIONS, max(permutations, ceil(TESTS / alpha)))
+
+    def shares(first: Labels, second: Labels) -> ShareResult:
+        return compare_shares(
+            first,
+            second,
+            reference_groups=before.groups,
+            current_groups=after.groups,
+            permutations=enough,
+            rng=rng,
+            alpha=alpha / TESTS,
+        )
+
+    identities = shares(before.ids, after.ids)
     sources = None
-    if reference_sources is not None and current_sources is not None:
-        sources = shares(reference_sources, current_sources)
-    old = _old(reference_ages, current_ages)
+    if before.sources is not None and after.sources is not None:
+        sources = shares(before.sources, after.sources)
+    old = _old(before.ages, after.ages)
     ages = None if old is None else shares(*old)
-    tests = [test for test in (content, identities, sources, ages) if test is not None]
-    known, rewritten = _known(np.asarray(reference), reference_ids, np.asarray(current), current_ids)
-    verdict, p_value = _joined(tests)
+    known, rewritten = _known(before.vectors, before.ids, after.vectors, after.ids)
+    verdict, p_value = _joined([content, identities, sources, ages], alpha)
     kind = _kind(identities, sources, ages, known, rewritten) if verdict == "drifted" else "none"
     return ContextResult(verdict, p_value, kind, content, identities, sources, ages, known, rewritten)
 
 
-def _joined(tests: list[DriftResult | ShareResult]) -> tuple[Verdict, float]:
-    made = [test for test in tests if test.verdict != "insufficient"]
+def _joined(tests: Sequence[DriftResult | ShareResult | None], alpha: float) -> tuple[Verdict, float]:
+    made = [test for test in tests if test is not None and test.verdict != "insufficient"]
     if not made:
         return "insufficient", float("nan")
-    p_value = min(1.0, TESTS * min(test.p_value for test in made))
-    return ("drifted" if any(test.verdict == "drifted" for test in made) else "stable"), p_value
+    strongest = min(made, key=lambda test: test.p_value)
+    p_value = min(1.0, len(made) * strongest.p_value)
+    drifted = p_value <= alpha and strongest.effect >= MINIMUM_EFFECT
+    return ("drifted" if drifted else "stable"), p_value
 
 
 def _old(reference: npt.ArrayLike | None, current: npt.ArrayLike | None) -> tuple[Labels, Labels] | None:
@@ -169,8 +248,16 @@ def _kind(
         return "index swapped"
     if rewritten >= REWRITTEN_SHARE:
         return "documents rewritten"
-    changes = [change for test in (sources, identities) if test is not None for change in test.changes]
-    if any(change.share_current - change.share_reference >= DOMINATES for change in changes):
+    if _dominating(sources) or _dominating(identities):
         return "new source dominates"
-    aged = [] if ages is None else [c for c in ages.changes if c.label == "old" and c.share_current > c.share_reference]
-    return "stale documents" if aged else "mix"
+    return "stale documents" if _aged(ages) else "mix"
+
+
+def _dominating(test: ShareResult | None) -> list[ShareChange]:
+    changes = () if test is None else test.changes
+    return [change for change in changes if change.share_current - change.share_reference >= DOMINATES]
+
+
+def _aged(test: ShareResult | None) -> list[ShareChange]:
+    changes = () if test is None else test.changes
+    return [change for change in changes if change.label == "old" and change.share_current > change.share_reference]

@@ -12,12 +12,8 @@ from analysis.drift.pooled import Windows
 from analysis.drift.result import Contribution, ContributionKind
 from analysis.drift.statistics.jensen_shannon import divergence_terms
 from analysis.drift.style import is_style
+from analysis.drift.telling import tellingness
 
-NEIGHBOURS = np.array([6, 12, 25, 50])
-LEAST_WIDEST = 25
-WITNESSES = 8
-FARNESS = 2.0
-SEARCH_ROWS = 4_000
 MOMENT_ROWS = 20_000
 EXEMPLARS = 25
 TOPIC_EXEMPLARS = 8
@@ -35,6 +31,9 @@ class Explanation:
     style: bool
 
 
+NOTHING = Explanation((), (), style=False)
+
+
 def explain(
     given: Windows,
     reference_topics: Ints,
@@ -49,45 +48,17 @@ def explain(
     """Explain the difference of two windows by a partition (topics or cells) of their rows.
 
     ``kinds``: see ``style.is_style``. ``searched``: the same rows in fewer dimensions, in which neighbours
-    are looked for; ``None``: as given. ``changed`` and ``novel``: see ``tellingness``.
+    are looked for; ``None``: as given. ``changed`` and ``novel``: see ``tellingness``. Exemplars are only those
+    more telling than chance makes the most telling one; the first stands even where none is.
     """
     telling = tellingness(searched or given, seed, changed=changed, novel=novel)
-    ranked = _one_per_group(np.argsort(-telling, kind="stable"), given.current_groups)
-    ranked = ranked[np.isfinite(telling[ranked])]
+    ranked = _one_per_group(np.argsort(-telling.values, kind="stable"), given.current_groups)
+    ranked = ranked[np.isfinite(telling.values[ranked])]
     table = _topic_table(given, reference_topics, current_topics)
     contributions = _contributions(table, ranked, current_topics)
-    exemplars = tuple(int(i) for i in ranked[:EXEMPLARS])
+    passing = ranked[telling.values[ranked] >= telling.least]
+    exemplars = tuple(int(i) for i in (passing if len(passing) else ranked[:1])[:EXEMPLARS])
     return Explanation(contributions, exemplars, is_style(given, seed, kinds))
-
-
-def tellingness(given: Windows, seed: int, *, changed: float = np.inf, novel: bool = False) -> Floats:
-    """Return how telling each current row is, (n,): the standardised share of current rows around it.
-
-    Of the nearest pooled rows from *other* groups (a session of near-duplicates would otherwise vouch for
-    itself), at the size of neighbourhood that shows most, averaged over the row and its eight nearest current
-    rows: one row that stands well by chance has no witnesses. Large windows are sampled to ``SEARCH_ROWS``
-    rows each; a row that was not drawn gets minus infinity.
-
-    ``changed``: about how many rows changed; much wider neighbourhoods than that would only hold others.
-    ``novel``: whether it is their distance from the reference that makes them stand out; then that counts too.
-    """
-    rng = np.random.default_rng([seed, 21])
-    mine = _sample(len(given.current), rng)
-    other = _sample(len(given.reference), rng)
-    rows = np.concatenate([given.reference[other], given.current[mine]])
-    groups = np.concatenate([given.reference_groups[other], given.current_groups[mine] + len(given.reference)])
-    sizes = np.minimum(NEIGHBOURS[max(LEAST_WIDEST, changed) >= NEIGHBOURS], len(rows) - 1)
-    blocks = [
-        _neighbour_share(slice(start, min(start + 1024, len(rows))), rows, groups, len(other), sizes)
-        for start in range(len(other), len(rows), 1024)
-    ]
-    share, farness, witnesses = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    found = (share + share[witnesses].sum(axis=1)) / (1 + witnesses.shape[1])
-    rank = np.argsort(np.argsort(farness)) / len(farness)
-    telling = np.full(len(given.current), -np.inf)
-    # Without novelty the distance only breaks ties.
-    telling[mine] = found + (FARNESS if novel else 1e-6) * rank
-    return telling
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,44 +133,6 @@ def _contribution(
     return Contribution(
         topic, float(table.before[t]), float(table.after[t]), size, kind, tuple(int(i) for i in members)
     )
-
-
-def _sample(n: int, rng: np.random.Generator) -> Ints:
-    return np.arange(n) if n <= SEARCH_ROWS else np.sort(rng.choice(n, SEARCH_ROWS, replace=False))
-
-
-def _neighbour_share(
-    block: slice, rows: Floats, groups: Ints, n_reference: int, sizes: Ints
-) -> tuple[Floats, Floats, Ints]:
-    """Return what rows of ``block`` have around them: share, distance, witnesses.
-
-    The largest standardised share of current rows over sizes (b,), the squared distance to the nearest
-    reference row (b,), and the positions in the current window of the nearest current rows of other
-    groups (b, ``WITNESSES``).
-    """
-    squared = np.einsum("ij,ij->i", rows, rows) - 2.0 * (rows[block] @ rows.T)
-    farness = squared[:, :n_reference].min(axis=1) + np.einsum("ij,ij->i", rows[block], rows[block])
-    squared[_same_group(groups, block)] = np.inf
-    found = np.argpartition(squared, sizes[-1] - 1, axis=1)[:, : sizes[-1]]
-    order = np.argsort(np.take_along_axis(squared, found, axis=1), axis=1)
-    is_current = np.take_along_axis(found, order, axis=1) >= n_reference
-    usual = 1.0 - n_reference / len(rows)
-    shares = np.cumsum(is_current, axis=1)[:, sizes - 1] / sizes
-    standardised = (shares - usual) * np.sqrt(sizes / max(1e-9, usual * (1.0 - usual)))
-    n_witnesses = min(WITNESSES, len(rows) - n_reference - 1)
-    witnesses = np.argpartition(squared[:, n_reference:], n_witnesses - 1, axis=1)[:, :n_witnesses]
-    return standardised.max(axis=1), farness, witnesses
-
-
-def _same_group(groups: Ints, block: slice) -> tuple[Ints, Ints]:
-    """Return row of the block and position of every member of the row's group."""
-    order = np.argsort(groups, kind="stable")
-    sizes = np.bincount(groups)
-    starts = np.cumsum(sizes) - sizes
-    own = groups[block]
-    row = np.repeat(np.arange(len(own)), sizes[own])
-    within = np.arange(len(row)) - np.repeat(np.cumsum(sizes[own]) - sizes[own], sizes[own])
-    return row, order[np.repeat(starts[own], sizes[own]) + within]
 
 
 def _one_per_group(ranked: Ints, groups: Ints) -> Ints:

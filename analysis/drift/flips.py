@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import eigh
 
 from analysis.drift.arrays import Bools, Floats, Ints
 
@@ -81,7 +82,8 @@ class Strata:
         rows = np.arange(len(self.groups))
         member = sparse.csr_matrix((np.ones(len(rows)), (self.groups, rows)), shape=(self.n_groups, len(rows)))
         sums = np.asarray(member @ centred)
-        return np.asarray(np.linalg.eigh(sums.T @ sums)[1][:, ::-1][:, :k])
+        f = sums.shape[1]
+        return np.asarray(eigh(sums.T @ sums, subset_by_index=(max(0, f - k), f - 1))[1][:, ::-1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Neighbourhoods of several sizes around anchor rows, as counts of groups."""
+"""Neighbourhoods of two sizes around anchor rows, as counts of groups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy import sparse
 from analysis.drift.arrays import Floats, Ints
 
 SMALLEST = 12
-LARGEST_SHARE = 0.024
+SMALLEST_SHARE = 1 / 400
 ANCHORS = 2_048
 FEW_ROWS, MANY_ROWS = 4_000, 50_000
 LEARN_ROWS = 20_000
@@ -19,7 +19,7 @@ BLOCK_CELLS = 4_000_000
 
 @dataclass(frozen=True, eq=False)
 class Balls:
-    """Neighbourhoods of three sizes around a anchors.
+    """Neighbourhoods of two sizes around a anchors.
 
     ``rings``: one sparse matrix (a, g) a size, the rows of each group that are in the neighbourhood of
     this size but not in that of the next smaller one.
@@ -28,15 +28,13 @@ class Balls:
     rings: tuple[sparse.csr_matrix, ...]
 
 
-def ball_sizes(n: int) -> tuple[int, int, int]:
-    """Return three sizes in geometric progression, from 12 rows to 2.4 % of ``n`` rows.
+def ball_sizes(n: int) -> tuple[int, int]:
+    """Return the sizes of small and wide neighbourhoods of ``n`` rows: 12 and 24, for many rows n/400 and n/200.
 
-    For many rows the smallest grows too: with so many anchors at most, a smaller topic has none.
+    With so many anchors at most, a smaller topic has none; wider ones add a doubled domain, which others see.
     """
-    largest = max(SMALLEST, round(LARGEST_SHARE * n))
-    smallest = max(SMALLEST, n // 400)
-    middle = round(np.sqrt(smallest * largest))
-    return smallest, middle, largest
+    smallest = max(SMALLEST, round(SMALLEST_SHARE * n))
+    return smallest, 2 * smallest
 
 
 def fit_balls(rows: Floats, groups: Ints, n_groups: int, rng: np.random.Generator) -> Balls:

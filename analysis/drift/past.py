@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import eigh
 
 from analysis.drift.arrays import Bools, Floats, Groups, Ints, as_groups, as_rows, check_same_width, nearest
 from analysis.drift.cells import lloyd
-from analysis.drift.comparison import MINIMUM_EFFECT, compare
-from analysis.drift.explain import explain
-from analysis.drift.permutation import joint_p_value, tail_log_p
+from analysis.drift.comparison import compare
+from analysis.drift.explain import NOTHING, explain
+from analysis.drift.permutation import hopeless, joint_p_value, tail_log_p
 from analysis.drift.pooled import MIN_ROWS, Windows
-from analysis.drift.result import DriftResult, Part, insufficient
+from analysis.drift.result import MINIMUM_EFFECT, DriftResult, Part, Verdict, as_share, insufficient
 from analysis.drift.statistics.mmd import fourier_features
 
 MIN_WINDOWS = 40
+CONFIRMED = 0.05
 INSIDE = 0.9
 MOST_CELLS = 512
 ROWS_A_CELL = 50
@@ -84,9 +85,11 @@ def compare_to_past(
     standard = leave_one_out_z(scores)
     p_value = joint_p_value(scores[::-1])
     own = (standard >= standard[-1]).mean(axis=0)
-    parts = {name: Part(float(standard[-1, i]), float(own[i]), effects[i]) for i, name in enumerate(NAMES)}
+    parts = {name: Part(float(standard[-1, i]), float(own[i]), as_share(effects[i])) for i, name in enumerate(NAMES)}
     loudest = NAMES[int(tail_log_p(scores[:, : len(NAMES)])[-1].argmin())]
-    explanation = explain(days.as_windows(), cell[: rows[0]], cell[rows[0] :], seed=rng)
+    explanation = NOTHING
+    if p_value <= hopeless(alpha):
+        explanation = explain(days.as_windows(), cell[: rows[0]], cell[rows[0] :], seed=rng)
     drifted = p_value <= alpha and parts[loudest].effect >= MINIMUM_EFFECT
     return DriftResult(
         statistic=loudest,
@@ -116,21 +119,21 @@ def judge_by_past(
     rng: int = 0,
     alpha: float = 0.05,
 ) -> DriftResult:
-    """Return the rank among the past where its floor allows the level, else the session permutation.
+    """Return the rank among the past where its floor allows the level, else the session permutation that it confirms.
 
     A rank among W windows is never below 1/(W + 1); where that exceeds ``alpha`` (after correction for
     several families, say) or where fewer than 40 windows are comparable, today is compared with the pooled
-    past by ``compare``, whose ``method`` and ``p_floor`` then stand in the result. Such a verdict also
-    alarms at the ordinary wobble of the mix. Parameters as in ``compare_to_past``.
+    past by ``compare``, and the rank has its say as in ``held_against``. Parameters as in ``compare_to_past``.
     """
+    level = max(alpha, CONFIRMED)
     ranked = compare_to_past(
-        past, current, past_groups=past_groups, current_groups=current_groups, rng=rng, alpha=alpha
+        past, current, past_groups=past_groups, current_groups=current_groups, rng=rng, alpha=level
     )
-    if ranked.verdict != "insufficient":
-        return ranked
+    if ranked.verdict != "insufficient" and ranked.p_floor <= alpha:
+        return replace(ranked, verdict=_verdict(ranked, alpha))
     days = _days(past, current, past_groups, current_groups)
     pooled = days.as_windows()
-    return compare(
+    result = compare(
         pooled.reference,
         pooled.current,
         reference_groups=pooled.reference_groups,
@@ -138,6 +141,40 @@ def judge_by_past(
         rng=rng,
         alpha=alpha,
     )
+    return held_against(ranked, result, alpha)
+
+
+def held_against(ranked: DriftResult, result: DriftResult, alpha: float) -> DriftResult:
+    """Let the rank of today among comparable windows have its say on a verdict of the session permutation.
+
+    Sessions of one day resemble each other more than those of several days where the mix wobbles, so that their
+    permutation alarms at every wobble. Where the floor of the rank allows ``alpha``, its p-value is the headline.
+    Else it has to confirm: with a rank above ``CONFIRMED`` today is no more unusual than other days were, and the
+    larger p-value counts. The p-value is never smaller than that of the permutation or of the rank alone, so that
+    both error rates hold.
+
+    Parameters
+    ----------
+    ranked
+        Of ``compare_to_past``; where it is ``insufficient`` the result stays as it is.
+    result
+        Of ``compare``, on the same window.
+    alpha
+        Level that one family must pass after correction.
+    """
+    if "insufficient" in (ranked.verdict, result.verdict):
+        return result
+    if ranked.p_floor <= alpha:
+        told = replace(result, p_value=ranked.p_value, p_floor=ranked.p_floor, method=ranked.method)
+    elif ranked.p_value <= CONFIRMED:
+        told = replace(result, method=f"{result.method}, confirmed by the {ranked.method}")
+    else:
+        told = replace(result, p_value=max(result.p_value, ranked.p_value), method=ranked.method)
+    return replace(told, verdict=_verdict(told, alpha))
+
+
+def _verdict(result: DriftResult, alpha: float) -> Verdict:
+    return "drifted" if result.p_value <= alpha and result.effect >= MINIMUM_EFFECT else "stable"
 
 
 def leave_one_out_z(scores: Floats) -> Floats:

@@ -7,6 +7,7 @@ resemble each other, and dealing them apart would make every window look changed
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -17,6 +18,7 @@ from scipy.stats import norm, rankdata
 from analysis.drift.arrays import Bools, Floats
 
 LEAST_SKEW, MOST_SKEW = 0.05, 4.0
+HOPELESS = 0.2
 
 
 class Draw(Protocol):
@@ -62,21 +64,54 @@ class FreeDraw:
         return (keys <= last[:, None]).astype(np.float32)
 
 
+@dataclass(frozen=True, eq=False)
+class Permuted:
+    """Statistics under the observed labelling (row 0) and under random ones, (b + 1, s).
+
+    ``p_floor`` is the smallest p-value that could have come out of as many labellings as were asked for; fewer
+    were drawn where the first of them settled that nothing is unusual. ``weights`` (s,): of the columns.
+    """
+
+    table: Floats
+    p_floor: float
+    weights: tuple[float, ...] | None = None
+
+    @cached_property
+    def p_value(self) -> float:
+        """The joint p-value."""
+        return joint_p_value(self.table, self.weights)
+
+    @cached_property
+    def loudest(self) -> int:
+        """The column in which the observed row is rarest."""
+        return int(tail_log_p(self.table)[0].argmin())
+
+    def unusual(self, alpha: float) -> bool:
+        """Whether a verdict at a level is worth thinking about."""
+        return self.p_value <= hopeless(alpha)
+
+
+def hopeless(alpha: float) -> float:
+    """Return the p-value above which nothing more is drawn for a test at a level, and nothing is explained."""
+    return max(HOPELESS, 4.0 * alpha)
+
+
 def own_p_values(table: Floats) -> Floats:
     """Return the p-value of every cell of ``table`` (b + 1, s) within its column; larger is rarer."""
     return np.asarray(rankdata(-table, method="max", axis=0) / len(table), dtype=np.float64)
 
 
-def joint_p_value(table: Floats) -> float:
+def joint_p_value(table: Floats, weights: Sequence[float] | None = None) -> float:
     """Return the p-value of row 0 of ``table`` (b + 1, s), its columns joined.
 
     Each row is one labelling, row 0 the observed one. The evidence of a row is the sum of the logarithms of
-    its tail probabilities (Fisher's combination); its rank among the evidence of all rows accounts for having
+    its tail probabilities (Fisher's combination), ``weights`` (s,) or one each (Good, 1955,
+    doi:10.1111/j.2517-6161.1955.tb00199.x); its rank among the evidence of all rows accounts for having
     looked at several statistics and for their dependence (Pesarin & Salmaso, 2010, *Permutation Tests for
     Complex Data*). The sum loses little where one statistic alone speaks and gains where several do; the
     minimum found a new topic of 2 % less often and out-of-scope text much less often.
     """
-    evidence = -tail_log_p(table).sum(axis=1)
+    evidence = -tail_log_p(table) @ (np.ones(table.shape[1]) if weights is None else np.asarray(weights))
     return float(np.mean(evidence >= evidence[0] * (1.0 - 1e-12)))
 
 

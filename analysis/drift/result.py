@@ -9,6 +9,8 @@ from typing import Literal
 Verdict = Literal["stable", "drifted", "insufficient"]
 ContributionKind = Literal["share", "within"]
 
+MINIMUM_EFFECT = 0.002
+
 
 @dataclass(frozen=True)
 class Part:
@@ -50,7 +52,7 @@ class DriftResult:
     verdict is ``insufficient``, the numbers are NaN and ``needed`` says what would be enough.
     ``effect_interval`` is a 95 % bootstrap interval of the effect over groups; what stood out was chosen
     before, so that a small effect tends to be shown too large. ``matched_within`` is set for behaviour only. ``method``
-    says where the p-value comes from.
+    says where the p-value comes from; ``note`` is what else was found, as a clause of a sentence.
     """
 
     statistic: str
@@ -71,6 +73,12 @@ class DriftResult:
     effect_interval: tuple[float, float] = (float("nan"), float("nan"))
     matched_within: float | None = None
     method: str = "session permutation"
+    note: str = ""
+
+
+def as_share(effect: float) -> float:
+    """Return an estimated effect as a share of the traffic; an estimate from small windows may lie outside [0, 1]."""
+    return float(min(1.0, max(0.0, effect)))
 
 
 def insufficient(needed: str, *, rows: tuple[int, int], groups: tuple[int, int], p_floor: float = 1.0) -> DriftResult:

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.drift.arrays import Floats, Groups, Ints, as_groups
-from analysis.drift.comparison import MINIMUM_EFFECT, permuted
-from analysis.drift.permutation import Draw, FreeDraw, joint_p_value
+from analysis.drift.comparison import permuted
+from analysis.drift.permutation import Draw, FreeDraw
 from analysis.drift.pooled import MIN_GROUPS, MIN_ROWS
-from analysis.drift.result import Verdict
+from analysis.drift.result import MINIMUM_EFFECT, Verdict
 from analysis.drift.statistics.excess import Excess
 from analysis.drift.statistics.jensen_shannon import total_variation
 
@@ -91,16 +91,15 @@ def compare_shares(  # noqa: PLR0913 - the windows, their groups and the setting
     bound = _BoundShares(Excess.of(table_counts, counts.sum(axis=1), n_second))
     observed = FreeDraw.observed(is_current)
     generator = np.random.default_rng([rng, 61])
-    table = permuted(
+    drawn = permuted(
         (_Largest(bound), bound), observed, lambda b: FreeDraw.random(b, is_current, generator), permutations, alpha
     )
-    p_value = joint_p_value(table)
     sums = counts[~is_current].sum(axis=0), counts[is_current].sum(axis=0)
     effect = float(total_variation(sums[0][None], sums[1][None])[0])
-    drifted = p_value <= alpha and effect >= MINIMUM_EFFECT
-    verdict: Verdict = "insufficient" if 1.0 / len(table) > alpha else "drifted" if drifted else "stable"
+    drifted = drawn.p_value <= alpha and effect >= MINIMUM_EFFECT
+    verdict: Verdict = "insufficient" if drawn.p_floor > alpha else "drifted" if drifted else "stable"
     changes = _changes(names[kept], sums[0][kept] / n, sums[1][kept] / m, bound.excess.values(observed)[0])
-    return ShareResult(verdict, p_value, 1.0 / len(table), effect, n, m, changes if drifted else ())
+    return ShareResult(verdict, drawn.p_value, drawn.p_floor, effect, n, m, changes if drifted else ())
 
 
 @dataclass(frozen=True, eq=False)

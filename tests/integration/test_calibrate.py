@@ -17,7 +17,7 @@ from analysis.calibrate_cli import calibrate
 from analysis.pipeline import Pipeline
 from analysis.scoring import configured_scorer
 from tests.integration.traffic import START, call
-from undertow.config import Settings
+from undertow.settings import Settings
 from undertow.store.embedded import EmbeddedStore
 from undertow.text import content_hash
 

@@ -155,14 +155,14 @@ class Fixed:
 def test_more_permutations_are_drawn_only_near_the_level(observed, least, most):
     is_current = np.arange(40) < 20
     rng = np.random.default_rng(9)
-    table = permuted(
+    drawn = permuted(
         [Fixed(observed)],
         FreeDraw.observed(is_current),
         lambda n: FreeDraw.random(n, is_current, rng),
         99,
         0.05,
     )
-    assert least <= len(table) <= most
+    assert least <= len(drawn.table) <= most
 
 
 def test_very_many_groups_are_blocked_and_still_compared():

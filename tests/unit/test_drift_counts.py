@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import binom
 
 from analysis.drift import Codebook, compare_codes, compare_context, compare_shares
+from analysis.drift.questions import NearQuestions
 
 D = 24
 CENTRES = np.random.default_rng(80).standard_normal((40, D))
@@ -139,3 +140,29 @@ def test_encoding_is_the_same_row_by_row_and_at_once():
     single = [BOOK.encode(rows[i : i + 1]) for i in range(40)]
     assert np.array_equal(whole.fine, np.concatenate([codes.fine for codes in single]))
     assert np.allclose(whole.novelty, np.concatenate([codes.novelty for codes in single]), atol=0.01)
+
+
+def test_stale_documents_are_told_in_the_result_on_the_content():
+    rng = np.random.default_rng(12)
+    (before, ids), (after, later) = documents(rng, 300), documents(rng, 300)
+    behind = np.where(rng.random(300) < 0.4, 3e7, 0.0)
+    result = compare_context(before, ids, after, later, reference_ages=np.zeros(300), current_ages=behind).as_drift()
+    assert (result.statistic, result.verdict) == ("ages", "drifted")
+    assert result.note.endswith("% of the documents (was 0 %) are out of date")
+    assert result.effect == pytest.approx(0.4, abs=0.1)
+    assert compare_context(before, ids, after, later).as_drift().note == ""
+
+
+def test_questions_within_a_radius_of_the_first_one_are_one_cluster():
+    rng = np.random.default_rng(13)
+    rows = np.repeat(rng.standard_normal((40, 4)), 3, axis=0) + 0.2 * rng.standard_normal((120, 4))
+    rows = rng.permutation(np.concatenate([rows, rows])).astype(np.float32)
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    expected: dict[int, int] = {}
+    for i in range(len(rows)):
+        expected.setdefault(i, i)
+        if expected[i] == i:
+            expected.update({j: i for j in range(i, len(rows)) if j not in expected and unit[i] @ unit[j] > 0.95})
+    found = NearQuestions.of(rows, 0.9).clusters(0.95)
+    assert len(np.unique(np.stack([found, [expected[i] for i in range(len(rows))]]), axis=1).T) == len(set(found))
+    assert len(set(found)) == len(set(expected.values()))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from analysis.drift import Contribution, DriftResult, Part, benjamini_hochberg, session_groups
-from analysis.drift.sentence import Change, Scene, smallest_detectable, verdict_sentence
+from analysis.drift.sentence import Change, Scene, segment_sentence, smallest_detectable, verdict_sentence
 
 START = datetime(2026, 3, 10, 14, 0)  # noqa: DTZ001 - the sentence prints whatever zone it is given
 MINUTE = np.timedelta64(1, "m")
@@ -111,10 +111,34 @@ SCENE = Scene(
 
 def test_a_drift_is_told_with_sizes_p_and_the_nearest_change():
     assert verdict_sentence(DRIFTED, SCENE) == (
-        "Since Tue 14:00, 7 % of prompts (was 0.4 %) are about frozen cards abroad; style unchanged; "
+        "Since Tue 10 Mar 14:00, 7 % of prompts (was 0.4 %) are about frozen cards abroad; style unchanged; "
         "prompt support v14 went live 20 min before (p ≤ .002; effect 7 %; 980 messages in 412 sessions "
         "compared with 4,100 in 1,630 before)."
     )
+
+
+def test_where_no_moment_stands_out_the_day_is_named_instead_of_its_midnight():
+    midnight = START.replace(hour=0)
+    day = replace(SCENE, current_start=midnight, current_end=midnight + timedelta(days=1))
+    assert verdict_sentence(DRIFTED, day).startswith("On Tue 10 Mar, 7 % of prompts")
+    week = replace(day, current_end=midnight + timedelta(days=7))
+    assert verdict_sentence(DRIFTED, week).startswith("From Tue 10 Mar to Mon 16 Mar, 7 % of prompts")
+
+
+def test_a_change_that_one_topic_does_not_account_for_is_told_with_its_whole_size():
+    within = (Contribution(7, 0.07, 0.07, 0.3, "within", (1, 2)),)
+    told = verdict_sentence(replace(DRIFTED, contributions=within, effect=0.82), SCENE)
+    assert "prompts changed, about 82 % of them, most clearly about frozen cards abroad (7 % of them)" in told
+    told = verdict_sentence(replace(DRIFTED, contributions=within, effect=0.06), SCENE)
+    assert "prompts about frozen cards abroad changed, 7 % of the traffic" in told
+
+
+def test_a_part_of_the_traffic_is_told_by_its_name():
+    assert segment_sentence(DRIFTED, "response", "about frozen cards") == (
+        "Responses about frozen cards changed, about 7 % of them (p ≤ .002; 980 messages compared with 4,100 before)."
+    )
+    told = segment_sentence(replace(DRIFTED, verdict="stable", p_value=0.41), "response", "of model gpt-5")
+    assert told.startswith("No change in responses of model gpt-5 (p = .41;")
 
 
 def test_no_recorded_change_is_said_too():
@@ -134,13 +158,18 @@ def test_stability_is_told_with_what_could_have_been_seen():
     told = verdict_sentence(stable, SCENE)
     assert told.startswith("No change in prompts: 980 messages in 412 sessions compared with 4,100")
     assert "p = .41" in told
-    assert "smallest new topic that would be seen: about 6 % of sessions" in told
-    assert smallest_detectable(1_000, 1_000) == pytest.approx(0.04)
+    assert "smallest new topic that would be seen: about 5 % of sessions" in told
+    assert smallest_detectable(1_000, 4_000) == pytest.approx(0.0316, abs=1e-4)
 
 
 def test_a_significant_change_below_the_minimum_effect_is_told_as_small():
     told = verdict_sentence(replace(DRIFTED, verdict="stable", effect=0.001), SCENE)
     assert "effect 0.1 %, too small to report" in told
+
+
+def test_a_change_that_correction_leaves_uncertain_is_not_called_small():
+    told = verdict_sentence(replace(DRIFTED, verdict="stable", p_value=0.02, effect=0.2), SCENE)
+    assert "effect 20 %, not certain enough to report" in told
 
 
 def test_insufficient_data_is_told_with_what_is_needed():

@@ -67,7 +67,7 @@ def test_only_changes_of_the_same_service_are_named_the_nearest_first() -> None:
 def test_a_sentence_says_since_when_what_else_moved_and_what_was_deployed() -> None:
     others = {"context": "drifted", "behaviour": "stable"}
     told = verdict_sentence(DRIFTED, JOURNAL.scene("prompt", "bank", WINDOW, onset=ONSET, other_fields=others))
-    assert told.startswith("Since Tue 12:00 (between Tue 11:00 and 13:00), 7 % of prompts of bank (was 0.4 %)")
+    assert told.startswith("Since Tue 17 Nov 12:00 (between 11:00 and 13:00), 7 % of prompts of bank (was 0.4 %)")
     assert "retrieved documents changed too, answers to the same questions did not change" in told
     assert "prompt answer v4 went live 20 min before" in told
 

@@ -22,16 +22,16 @@ import analysis.drift_cli
 from analysis.analyzer import NEVER, Context, Shared
 from analysis.analyzers.drift import Drift
 from analysis.analyzers.monitor import Monitors
-from analysis.calibrate import Rate, calibrate
+from analysis.calibrate import Calibration, Rate, calibrate
 from analysis.drift_cli import drift
 from analysis.ondemand import compare_selections, parse_selection
 from analysis.requests import Requests, serving
 from analysis.study import Study, read_pins
 from dashboard import actions
 from tests.integration.traffic import call
-from undertow.config import Settings
 from undertow.errors import ConfigError
 from undertow.search import pack_vectors
+from undertow.settings import Settings
 from undertow.store import data_version
 from undertow.store.embedded import EmbeddedStore
 
@@ -107,6 +107,8 @@ def test_a_window_of_days_holds_both_of_them_and_an_open_end_holds_the_rest() ->
     window = parse_selection("2026-11-01..2026-11-07", ZoneInfo("Europe/Berlin"))
     assert (window.start, window.end) == (datetime(2026, 10, 31, 23), datetime(2026, 11, 7, 23))
     assert parse_selection("2026-11-01T10:00..", UTC).end == NEVER
+    day = parse_selection("2026-11-01", UTC)
+    assert (day.start, day.end) == (datetime(2026, 11, 1), datetime(2026, 11, 2))
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,7 @@ def test_a_monitor_fed_twice_bets_once_and_begins_anew_when_acknowledged(store, 
 
 
 def _run(at: datetime) -> dict[str, Any]:
-    return {"run_id": "r", "analyzer": "monitor", "version": "1", "status": "ok", "started_at": at, "watermark": 1}
+    return {"run_id": "r", "analyzer": "monitor", "version": "2", "status": "ok", "started_at": at, "watermark": 1}
 
 
 def test_the_newest_pin_counts_and_an_empty_one_unpins(store) -> None:
@@ -244,12 +246,39 @@ def test_the_newest_pin_counts_and_an_empty_one_unpins(store) -> None:
 
 def test_calibration_reports_rates_with_intervals_and_what_would_be_seen(store, settings) -> None:
     study = Study(context(store, settings), START, START + timedelta(days=CHANGED))
-    (found,) = calibrate(study, repeats=12, fields=("prompt",))
+    steps: list[tuple[int, int]] = []
+
+    def watch(done: int, total: int, what: str) -> None:
+        steps.append((done, total))
+
+    (found,) = calibrate(study, repeats=12, fields=("prompt",), report=watch)
+    assert len(steps) > 12
+    assert steps == sorted(steps)
+    assert steps[-1][0] == steps[-1][1]
     assert found.exchanged["0.05"].n == 12
     assert found.exchanged["0.05"].alarms <= 3
     assert found.sessions_a_day == A_DAY
     assert set(found.days) == {"0.01", "0.05", "0.1"}
     json.dumps(found.to_json())
+
+
+def test_calibration_says_whether_the_level_is_kept_and_what_to_do_where_it_is_not() -> None:
+    kept = Calibration("bank", "prompt", exchanged={"0.05": Rate.of(2, 40)}, days={"0.05": Rate.of(1, 20)})
+    assert kept.sentence == (
+        "Prompts of bank: 2 of 40 alarms (1 to 17 %) where nothing changed, within the level of 5 %;"
+        " 1 of 20 alarms (1 to 24 %) between real days."
+    )
+    wobbling = replace(kept, days={"0.05": Rate.of(10, 20)})
+    assert "10 of 20 alarms (30 to 70 %) between real days, above the level" in wobbling.sentence
+    assert "pin a reference" in wobbling.sentence
+    above = replace(kept, exchanged={"0.05": Rate.of(12, 40)}, without_session=0.6)
+    assert above.sentence.endswith(
+        "above the level of 5 %: 60 % of the messages carry no session id, so that messages which belong together were"
+        " counted apart; send session.id."
+    )
+    assert replace(kept, needed="at least 8 days, got 2").sentence == (
+        "Prompts of bank: not measured; needed: at least 8 days, got 2."
+    )
 
 
 def test_a_rate_of_none_still_has_an_interval() -> None:

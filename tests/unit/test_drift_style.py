@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.drift.explain import tellingness
 from analysis.drift.pooled import Windows, windows
 from analysis.drift.style import is_style
+from analysis.drift.telling import tellingness
 from analysis.embed import load_embedder
 
 THINGS = ("the garden hose", "our tax return", "a train to Vienna", "my piano lesson", "the oven", "her passport")
@@ -46,7 +46,7 @@ def test_the_most_telling_rows_are_those_of_a_new_cluster():
     rng = np.random.default_rng(1)
     current = rng.standard_normal((400, 16))
     current[:20] = 3.0 + 0.3 * rng.standard_normal((20, 16))
-    telling = tellingness(windows(rng.standard_normal((400, 16)), current), 0, changed=20.0)
+    telling = tellingness(windows(rng.standard_normal((400, 16)), current), 0, changed=20.0).values
     assert set(np.argsort(-telling)[:5]) <= set(range(20))
 
 
@@ -55,5 +55,5 @@ def test_one_session_cannot_vouch_for_itself():
     current = rng.standard_normal((400, 16))
     current[:30] = current[0] + 0.01 * rng.standard_normal((30, 16))
     groups = np.concatenate([np.zeros(30, dtype=int), np.arange(1, 371)])
-    telling = tellingness(windows(rng.standard_normal((400, 16)), current, None, groups), 0)
+    telling = tellingness(windows(rng.standard_normal((400, 16)), current, None, groups), 0).values
     assert telling[:30].mean() < np.quantile(telling, 0.99)

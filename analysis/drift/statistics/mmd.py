@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -52,8 +53,8 @@ class BoundMmd:
 
     def values(self, draw: Draw) -> Floats:
         """Return the unbiased squared distance under each labelling, (b,)."""
-        current = self._window(draw.labels())
-        everything = self._window(np.ones((1, len(self.sizes)), dtype=np.float32))
+        current = self._window(draw.labels(), dealt=True)
+        everything = self._window(np.ones((1, len(self.sizes)), dtype=np.float32), dealt=True)
         rest = tuple(whole - part for whole, part in zip(everything, current, strict=True))
         return _squared_distance((rest[0], rest[1], rest[2], rest[3]), current)
 
@@ -62,12 +63,17 @@ class BoundMmd:
         distance = _squared_distance(self._window(before), self._window(after))
         return np.asarray(np.sqrt(np.maximum(0.0, distance) / self.spread))
 
-    def _window(self, weights: Floats) -> _Window:
-        """Return the sums of a window in which each group counts so often (b, g)."""
+    def _window(self, weights: Floats, *, dealt: bool = False) -> _Window:
+        """Return the sums of a window in which each group counts so often (b, g); ``dealt``: once or not at all."""
         total = weights.astype(np.float32, copy=False) @ self.sums
-        squared = weights.astype(np.float64) ** 2
-        own = squared @ np.column_stack([self.sizes**2, np.einsum("ij,ij->i", self.sums, self.sums)])
-        return total, weights @ self.sizes, own[:, 0], own[:, 1]
+        squared = weights if dealt else weights.astype(np.float64) ** 2
+        own = squared @ self._own.astype(squared.dtype)
+        return total, weights @ self.sizes.astype(weights.dtype), own[:, 0], own[:, 1]
+
+    @cached_property
+    def _own(self) -> Floats:
+        """Pairs of rows within each group, and the sum of the products of their features, (g, 2)."""
+        return np.column_stack([self.sizes**2, np.einsum("ij,ij->i", self.sums, self.sums)])
 
 
 # Feature sums (b, 2 m), rows (b,), and the pairs within groups: their number (b,) and their products (b,).

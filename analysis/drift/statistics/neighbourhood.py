@@ -19,7 +19,7 @@ FEWEST_LOUDEST = 4
 
 @dataclass(frozen=True)
 class NeighbourhoodExcess:
-    r"""Mean standardised excess of current rows in the fullest neighbourhoods, summed over three sizes.
+    r"""Mean standardised excess of current rows in the fullest neighbourhoods, summed over two sizes.
 
     .. math:: T = \sum_k \frac{1}{|A|} \sum_{a \in A_k} z_{ak}, \quad
               z_{ak} = \frac{\sum_{g \in \mathrm{current}} (c_{gak} - p_{ak} n_g)}{\mathrm{sd}_{ak}}
