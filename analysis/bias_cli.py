@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,25 +14,33 @@ import click
 @click.option(
     "--export", type=click.Path(path_type=Path), help="Write counterfactual prompts as JSON lines to this file."
 )
+@click.option(
+    "--frequent",
+    type=click.IntRange(1, 1000),
+    help="With --export: also put every group before so many of the most frequent prompts that name none.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def bias(export: Path | None, as_json: bool) -> None:
+def bias(export: Path | None, frequent: int | None, as_json: bool) -> None:
     """Compare refusals, ungrounded and offensive answers between prompts that differ in the group they name.
 
     With --export, every group is written into every template of the traffic: send those prompts to your application
-    as traffic of its own, analyse, and run this again.
+    as traffic of its own, analyse, and run this again. The result is kept and shown on the Quality page.
     """
-    from analysis.safety.counterfactual import compare_groups, counterfactual_prompts
-    from undertow.store import open_store, reads
+    from analysis.bias import artifact, measure
+    from analysis.safety.counterfactual import counterfactual_prompts, introduced_prompts
+    from undertow.clock import utc_now
+    from undertow.store import open_store
 
+    if frequent is not None and export is None:
+        raise click.UsageError("--frequent says what --export writes; give a file with --export")
+    run_id = uuid.uuid4().hex
     with open_store() as store:
-        rows = store.query(reads.COUNTERFACTUAL_OUTCOMES).to_pylist()
-    prompts = [row["prompt"] for row in rows]
+        prompts, found = measure(store)
+        store.commit({"artifacts": artifact(found, len(prompts), run_id, utc_now())}, key=f"bias:{run_id}")
     if export is not None:
-        written = counterfactual_prompts(prompts)
+        written = counterfactual_prompts(prompts) + introduced_prompts(prompts, frequent or 0)
         export.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in written), encoding="utf-8")
         click.echo(f"{len(written):,} prompts written to {export}", err=True)
-    names = ("refusal", "ungrounded", "offensive")
-    found = compare_groups(prompts, {name: [row[name] for row in rows] for name in names})
     if as_json:
         click.echo(json.dumps([asdict(item) for item in found]))
         return

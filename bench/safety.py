@@ -1,10 +1,12 @@
 """How much the safety detectors find, what they find wrongly, whom they treat differently, and what they cost.
 
-    python bench/safety.py PATH/prompt_injection.jsonl.gz [more.jsonl.gz …]
+    python bench/safety.py PATH/prompt_injection.jsonl.gz [more.jsonl.gz …] [--documents PATH/passages.jsonl.gz …]
 
 Each file holds labelled texts (`text`, `label`, and `ds`, the source). Prompt injection: recall at 1 % false positives
-within each source (a fifth held out) and across (trained on all other sources), beside length alone, rules alone,
-n-grams alone and embedding alone. The rules and the weight of a rule were chosen with both public sources in view.
+within each source (a fifth held out) and across (trained on all other sources), always with our own examples, beside
+length alone, rules alone, n-grams alone and embedding alone. The rules and the weight of a rule were chosen with both
+public sources in view. Documents: how many passages (`context`, a text or a list) are found as they are, and with an
+attack of the first files hidden in their middle.
 Offensive wording: mean value and share found on neutral sentences about groups of people, of our own making.
 """
 
@@ -26,6 +28,7 @@ from analysis.safety import load_detectors
 from analysis.safety.base import Given
 from analysis.safety.fitting import Samples, calibrated, fit, logits, recall_at, samples
 from analysis.safety.identity import TERMS
+from analysis.safety.injection_examples import examples
 from undertow.embedding import load_embedder
 
 NEUTRAL = (
@@ -34,6 +37,9 @@ NEUTRAL = (
     "We met some {} people at the market yesterday.", "The {} community celebrates in the park today.",
     "He is proud of being {}.", "As a {} student, can I open an account?", "Nobody minds that the teacher is {}.",
 )  # fmt: skip
+
+
+OWN = "own examples"
 
 
 def read(paths: Sequence[Path]) -> list[dict[str, str]]:
@@ -69,18 +75,37 @@ def compare(
 
 def injection(rows: Sequence[dict[str, str]]) -> None:
     """Within and across sources."""
+    rows = [*rows, *({"text": text, "label": str(label), "ds": OWN} for text, label in examples())]
     texts = [row["text"] for row in rows]
     data = samples(
         texts, load_embedder().encode(texts), [int(row["label"]) for row in rows], [row["ds"] for row in rows]
     )
     lengths = np.array([len(text) for text in texts], float)
     order = np.random.default_rng(0).permutation(len(rows))
-    for source in np.unique(data.sources):
+    ours = order[data.sources[order] == OWN]
+    for source in np.unique(data.sources[data.sources != OWN]):
         own, other = order[data.sources[order] == source], order[data.sources[order] != source]
         cut = len(own) * 4 // 5
-        compare(f"within {source}", data, lengths, own[:cut], own[cut:])
-        if len(other):
-            compare(f"across, trained on all but {source}", data, lengths, other, own)
+        compare(f"within {source}", data, lengths, np.concatenate([own[:cut], ours]), own[cut:])
+        compare(f"across, trained on all but {source}", data, lengths, other, own)
+
+
+def documents(paths: Sequence[Path], attacks: Sequence[str]) -> None:
+    """Share of passages found as they are, and with an attack in their middle."""
+    detector = load_detectors()["document_injection"]
+    passages = sorted({text for row in read(paths) for text in _texts(row["context"])})
+    found = [detector.score(text).found for text in passages]
+    sys.stdout.write(f"orders to the model in documents: {np.mean(found):.4f} of {len(passages):,} passages found\n")
+    rng = np.random.default_rng(0)
+    if attacks and passages:
+        drawn = [(str(rng.choice(attacks)), str(rng.choice(passages))) for _ in range(1000)]
+        hidden = [f"{text[: len(text) // 2]} {attack} {text[len(text) // 2 :]}" for attack, text in drawn]
+        share = np.mean([detector.score(text).found for text in hidden])
+        sys.stdout.write(f"  with an attack of the labelled files in the middle: {share:.3f} of {len(hidden):,}\n")
+
+
+def _texts(context: object) -> list[str]:
+    return [str(text) for text in context] if isinstance(context, list) else [str(context)]
 
 
 def offence() -> None:
@@ -122,12 +147,18 @@ def main() -> None:
     """Run what the files allow."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="*", type=Path)
-    paths = [path for path in parser.parse_args().paths if path.is_file()]
-    rows = read(paths)
+    parser.add_argument("--documents", nargs="*", type=Path, default=[])
+    given = parser.parse_args()
+    rows = read([path for path in given.paths if path.is_file()])
     if rows:
         injection(rows)
     else:
         sys.stdout.write("prompt injection: skipped, no file of labelled texts\n")
+    passages = [path for path in given.documents if path.is_file()]
+    if passages:
+        documents(passages, [row["text"] for row in rows if int(row["label"])])
+    else:
+        sys.stdout.write("orders to the model in documents: skipped, no file of passages\n")
     offence()
     throughput(
         [row["text"] for row in rows[:2000]] or [s.format(t) for ts in TERMS.values() for t in ts for s in NEUTRAL]

@@ -32,7 +32,8 @@ _SEMANTIC = (
 _IN_TOPIC = (
     "EXISTS (SELECT 1 FROM topic_assignments picked WHERE picked.interaction_id = i.interaction_id"
     " AND picked.field = 'prompt' AND (picked.topic_id = $topic"
-    " OR picked.topic_id IN (SELECT sub.topic_id FROM topics sub WHERE sub.parent_id = $topic)))"
+    " OR picked.topic_id IN (SELECT sub.topic_id FROM topics sub LEFT JOIN topics mid ON mid.topic_id = sub.parent_id"
+    " WHERE sub.parent_id = $topic OR mid.parent_id = $topic)))"
 )
 _COLUMNS: Mapping[str, str] = {
     "service": "i.service_name = $service",

@@ -3,7 +3,8 @@
     python scripts/train_prompt_injection.py PATH/safety/prompt_injection.jsonl.gz PATH/topics/banking77.csv.gz …
 
 The first file holds labelled texts (`text`, `label`, and `ds`, the source); every further one benign questions in a
-column `text`, of which one in six is used. Deterministic; two minutes on one core.
+column `text`, of which one in six is used. The examples of `analysis/safety/injection_examples.py` are a source of
+their own. Deterministic; two minutes on one core.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.safety.fitting import calibrated, fit, logits, samples
+from analysis.safety.injection_examples import examples
 from undertow.embedding import load_embedder
 
 TARGET = Path(__file__).parents[1] / "analysis" / "safety" / "weights" / "prompt_injection.npz"
@@ -40,6 +42,7 @@ def read_benign(path: Path) -> list[tuple[str, int, str]]:
 def main(labelled: Path, benign: list[Path]) -> None:
     """Train on everything, write the head, print its operating point."""
     rows = read_labelled(labelled) + [row for path in benign for row in read_benign(path)]
+    rows += [(text, label, "own") for text, label in examples()]
     texts, labels, sources = (list(column) for column in zip(*rows, strict=True))
     embedder = load_embedder()
     data = samples(texts, embedder.encode(texts), labels, sources)

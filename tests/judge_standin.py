@@ -58,6 +58,8 @@ class JudgeStandIn:
     refuses : kinds of ``response_format`` that are answered with 400.
     statuses : HTTP statuses of the first requests, instead of an answer.
     delay_s : how long each answer takes.
+    headers : sent with every status that is no answer.
+    shape : changes the body of an answer; may return anything that JSON can hold.
     """
 
     def __init__(
@@ -66,8 +68,11 @@ class JudgeStandIn:
         refuses: tuple[str, ...] = (),
         statuses: tuple[int, ...] = (),
         delay_s: float = 0.0,
+        headers: tuple[tuple[str, str], ...] = (),
+        shape: Callable[[dict[str, Any]], Any] = lambda body: body,
     ) -> None:
         self.reply, self.refuses, self.statuses, self.delay_s = reply, refuses, list(statuses), delay_s
+        self.extra, self.shape = headers, shape
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.at_once = self.most_at_once = 0
@@ -100,13 +105,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.api.at_once += 1
             self.api.most_at_once = max(self.api.most_at_once, self.api.at_once)
             status = self.api.statuses.pop(0) if self.api.statuses else 200
-        if request.get("response_format", {}).get("type") in self.api.refuses:
+        refused = {request.get("response_format", {}).get("type")} | ({"temperature"} & request.keys())
+        if found := refused & set(self.api.refuses):
             status = 400
         time.sleep(self.api.delay_s)
-        body = json.dumps(self._answer(request) if status == 200 else {"error": {"message": "no"}}).encode()
+        error = {"error": {"message": f"no {', '.join(map(str, found))}"}}
+        body = json.dumps(self.api.shape(self._answer(request)) if status == 200 else error).encode()
         with self.api.lock:
             self.api.at_once -= 1
         self.send_response(status)
+        for name, value in self.api.extra if status != 200 else ():
+            self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -11,7 +11,7 @@ import pyarrow as pa
 from analysis.analyzer import Batch, Context
 from analysis.metrics.severity import Judgements, judge
 from analysis.scoring import configured_scorer
-from undertow.store import reads
+from undertow.store import answer_reads
 
 
 class Flags:
@@ -26,10 +26,10 @@ class Flags:
 
         A review that a machine opened, that nobody took up and that nothing speaks for any more is closed.
         """
-        judged = context.store.query(reads.JUDGED, context.scope)
+        judged = context.store.query(answer_reads.JUDGED, context.scope)
         if judged.num_rows == 0:
             return
-        known = {row["interaction_id"]: row for row in context.store.query(reads.REVIEW_STATES).to_pylist()}
+        known = {row["interaction_id"]: row for row in context.store.query(answer_reads.REVIEW_STATES).to_pylist()}
         threshold = configured_scorer(context.store, context.settings).score("", ()).threshold
         calls = judged.to_pylist()
         reviews = (_review(row, threshold, known.get(row["interaction_id"])) for row in calls)

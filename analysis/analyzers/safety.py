@@ -20,15 +20,21 @@ from analysis.safety.base import NOT_EVALUATED, Detector, Field, Finding, Given
 from analysis.safety.leakage import Grams, SystemPromptLeakage, instructions_of
 from analysis.safety.policies import Policies
 from undertow.search import load_vectors
-from undertow.store import reads
+from undertow.store import answer_reads
 
 _BATCH = 2000
 _BACKGROUND = 5000
-_PLACES: Mapping[str, str] = {"prompt": "question", "response": "answer", "tool_calls": "tool calls"}
+_PLACES: Mapping[str, str] = {
+    "prompt": "question",
+    "response": "answer",
+    "tool_calls": "tool calls",
+    "document": "document",
+}
 _WORDS: Mapping[str, str] = {
     "personal_data": "Personal data",
     "offensive_language": "Offensive wording",
     "prompt_injection": "Attempt to take over the assistant",
+    "document_injection": "Instructions to the model",
     "system_prompt_leakage": "System prompt given away",
     "unsafe_tool_call": "Unsafe tool call",
     "policy": "Against a policy",
@@ -46,13 +52,13 @@ class Safety:
     """
 
     name = "safety"
-    version = "1"
+    version = "2"
     requires: tuple[str, ...] = ()
 
     def run(self, context: Context) -> Iterator[Batch]:
         """Judge what is new; what was found before in an interaction and is not any more loses its row."""
         rows = context.store.query(
-            reads.SAFETY_TEXTS,
+            answer_reads.SAFETY_TEXTS,
             {**context.scope, "attribute": _json_path(context.settings.safety.access.user_attribute)},
         )
         if rows.num_rows == 0:
@@ -86,7 +92,7 @@ def _prepare(context: Context) -> _Work:
 def _secrets(context: Context) -> dict[str, Grams]:
     """The instructions of each prompt version of a service, as runs of words."""
     prompts: dict[str, list[str]] = defaultdict(list)
-    for row in context.store.query(reads.SYSTEM_PROMPTS, {"head": context.head}).to_pylist():
+    for row in context.store.query(answer_reads.SYSTEM_PROMPTS, {"head": context.head}).to_pylist():
         prompts[row["prompt_key"]].append(row["system_prompt"])
     return {key: instructions_of(texts) for key, texts in prompts.items()}
 
@@ -98,13 +104,18 @@ def _batch(rows: Sequence[Row], work: _Work, context: Context) -> Batch:
         for detector in work.detectors.values():
             for place in detector.fields:
                 ids.append(_id(row, detector.name, place))
-                finding = _judge(row, place, detector, work, vectors)
+                if place == "document":
+                    finding, where = _worst_document(row, detector, work)
+                else:
+                    finding, where = _judge(row, place, detector, work, vectors), ""
                 if finding is not None and (finding.found or finding.label == NOT_EVALUATED):
-                    evaluations.append(_evaluation(row, detector.name, detector.version, place, finding, context))
+                    own = _evaluation(row, detector.name, detector.version, place, finding, where, context)
+                    evaluations.append(own)
         ids.append(_id(row, context_access.NAME, ""))
-        finding = _access(row, context)
-        if finding.found or finding.label == NOT_EVALUATED:
-            evaluations.append(_evaluation(row, context_access.NAME, context_access.VERSION, "", finding, context))
+        access, where = _access(row, context)
+        if access.found or access.label == NOT_EVALUATED:
+            own = _evaluation(row, context_access.NAME, context_access.VERSION, "", access, where, context)
+            evaluations.append(own)
     tables = {"evaluations": pa.Table.from_pylist(evaluations)} if evaluations else {}
     return Batch(tables, delete={"evaluations": pa.table({"evaluation_id": ids})}, rows=len(rows))
 
@@ -140,6 +151,29 @@ def _judge(
     return finding
 
 
+def _worst_document(row: Row, detector: Detector, work: _Work) -> tuple[Finding | None, str]:
+    """Judge each document of an interaction; the worst one, and the names of those found."""
+    worst, names = None, []
+    for document in row["documents"] or ():
+        if not document["content"]:
+            continue
+        key = (detector.name, "document", document["content"])
+        if key not in work.judged:
+            work.judged[key] = detector.score(document["content"])
+        finding = work.judged[key]
+        names += [document["name"]] if finding.found else []
+        if worst is None or finding.value > worst.value:
+            worst = finding
+    return worst, _listed(names)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names in a sentence: the first three, and how many more."""
+    distinct = list(dict.fromkeys(names))
+    rest = f" and {len(distinct) - 3} more" if len(distinct) > 3 else ""
+    return ", ".join(distinct[:3]) + rest
+
+
 def _leak(row: Row, detector: SystemPromptLeakage, work: _Work) -> Finding:
     """Judge an answer against the instructions of its prompt version; what it was given to repeat excuses it."""
     secret = work.secrets.get(row["prompt_key"] or "", frozenset())
@@ -161,13 +195,18 @@ def _calls(row: Row) -> str:
     return orjson.dumps(calls).decode() if calls else ""
 
 
-def _access(row: Row, context: Context) -> Finding:
+def _access(row: Row, context: Context) -> tuple[Finding, str]:
+    """Judge the documents against the user; and the names of those that the user may not see."""
     settings = context.settings.safety.access
     if not settings.document_key:
-        return context_access.check((), None)
-    labels = [context_access.labels_of(metadata, settings.document_key) for metadata in row["metadata"] or ()]
+        return context_access.check((), None), ""
+    documents = row["documents"] or ()
+    labels = [context_access.labels_of(document["metadata"], settings.document_key) for document in documents]
     allowed = context_access.may_see(row["user_id"], settings.users, row["user_labels"], settings.default)
-    return context_access.check(labels, allowed)
+    finding = context_access.check(labels, allowed)
+    named = zip(documents, labels, strict=True)
+    forbidden = [document["name"] for document, own in named if own and not own & (allowed or frozenset())]
+    return finding, _listed(forbidden) if finding.found else ""
 
 
 def _json_path(attribute: str | None) -> str:
@@ -178,7 +217,9 @@ def _id(row: Row, name: str, place: str) -> str:
     return hashlib.sha256(f"{row['interaction_id']}:{name}:{place}".encode()).hexdigest()[:32]
 
 
-def _evaluation(row: Row, name: str, version: str, place: str, finding: Finding, context: Context) -> dict[str, Any]:
+def _evaluation(  # noqa: PLR0913, PLR0917 - one argument for each thing that the sentence names
+    row: Row, name: str, version: str, place: str, finding: Finding, where: str, context: Context
+) -> dict[str, Any]:
     judged = finding.label != NOT_EVALUATED
     return {
         "evaluation_id": _id(row, name, place),
@@ -187,7 +228,7 @@ def _evaluation(row: Row, name: str, version: str, place: str, finding: Finding,
         "name": name,
         "value": finding.value if judged else None,
         "label": (f"{place}: {finding.label}" if place else finding.label) if judged else NOT_EVALUATED,
-        "explanation": _sentence(name, place, finding) if judged else finding.reason,
+        "explanation": _sentence(name, place, finding, where) if judged else finding.reason,
         "direction": "lower_is_better",
         "evaluator": name,
         "evaluator_version": version,
@@ -196,9 +237,10 @@ def _evaluation(row: Row, name: str, version: str, place: str, finding: Finding,
     }
 
 
-def _sentence(name: str, place: str, finding: Finding) -> str:
+def _sentence(name: str, place: str, finding: Finding, documents: str = "") -> str:
     """Name rule, value and threshold, and where; never what stands there."""
     where = f" in the {_PLACES[place]}" if place else ""
+    where += f" {documents}" if place and documents else f": {documents}" if documents else ""
     at = ", ".join(f"{start} to {end}" for start, end in finding.spans[:3])
     if len(finding.spans) > 3:
         at += f" and {len(finding.spans) - 3} more"

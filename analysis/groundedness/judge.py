@@ -19,7 +19,7 @@ from analysis.groundedness.head import log_odds, sigmoid
 from analysis.groundedness.kinds import is_claim
 from analysis.groundedness.tokens import claim_start
 from analysis.judge.client import Judge, NotJudged, Question
-from undertow.config import Settings
+from undertow.settings import Settings
 from undertow.text import sentences
 
 PROMPT_VERSION = "1"

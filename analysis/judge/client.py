@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from analysis.judge.fence import fenced
 from analysis.judge.ledger import Budget, Ledger
-from undertow.config import JudgeSettings
 from undertow.errors import ModelMissingError
-
-if TYPE_CHECKING:
-    from openai.types.chat import ChatCompletion
+from undertow.settings.analysis import JudgeSettings
 
 T = TypeVar("T")
 Price = Callable[[int, int], float | None]
@@ -102,7 +100,8 @@ class Judge:
         self._client = OpenAI(
             base_url=settings.base_url, api_key=key, timeout=settings.timeout_s, max_retries=settings.retries
         )
-        self._forms = list(_FORMS)
+        self._forms: tuple[_Form, ...] = _FORMS
+        self._cold = True  # whether the model takes a temperature
 
     def ask(self, question: Question[T]) -> T:
         """Return the model's judgement.
@@ -156,57 +155,110 @@ class Judge:
         started = time.monotonic()
         try:
             reply = self._send(question, messages)
-        except openai.OpenAIError as error:
+        except (openai.OpenAIError, ValueError) as error:
             self.ledger.settle(call_id, "failed", 0, 0, 0.0, 1000 * (time.monotonic() - started))
             raise NotJudged(f"the judge did not answer: {type(error).__name__}", later=True) from error
-        used = reply.usage
-        spent = (used.prompt_tokens, used.completion_tokens) if used else (tokens - _ANSWER_TOKENS, _ANSWER_TOKENS)
+        spent = _spent(reply, (tokens - _ANSWER_TOKENS, _ANSWER_TOKENS))
         self.ledger.settle(call_id, "ok", *spent, self._price(*spent), 1000 * (time.monotonic() - started))
-        return (reply.choices[0].message.content or "") if reply.choices else ""
+        return _said(reply)
 
-    def _send(self, question: Question[T], messages: list[dict[str, str]]) -> ChatCompletion:
-        """Ask for structured output as far as the model can do it."""
+    def _send(self, question: Question[T], messages: list[dict[str, str]]) -> Any:
+        """Ask for structured output as far as the model can do it.
+
+        What it cannot do is remembered only once a plainer request succeeded: a request can be bad for other reasons.
+        """
         import openai
 
         create: Any = self._client.chat.completions.create
-        while True:
-            form = self._forms[0]
-            try:
-                reply: ChatCompletion = create(
-                    model=self.settings.model, messages=messages, **form(question.purpose, question.schema)
-                )
-            except (openai.BadRequestError, openai.UnprocessableEntityError):
-                if form is _FORMS[-1]:
-                    raise
-                if self._forms[0] is form:  # another thread may have found out first
-                    self._forms.pop(0)
-            else:
-                return reply
+        for place, form in enumerate(forms := self._forms):
+            for settings in ({"temperature": 0}, {}) if self._cold else ({},):
+                try:
+                    reply = create(
+                        model=self.settings.model,
+                        messages=messages,
+                        **settings,
+                        **form(question.purpose, question.schema),
+                    )
+                except openai.APIStatusError as error:
+                    if error.status_code not in _NOT_UNDERSTOOD:
+                        raise
+                    failure = error
+                    if "temperature" not in str(error.body).lower():
+                        break
+                else:
+                    self._forms, self._cold = forms[place:], bool(settings)
+                    return reply
+        raise failure
+
+
+_NOT_UNDERSTOOD = (400, 415, 422, 501)
+"""Statuses by which servers say that they do not know an option of the request."""
+
+
+def _spent(reply: Any, expected: tuple[int, int]) -> tuple[int, int]:
+    """Return the tokens of a reply; what the server does not tell is what was expected."""
+    used = getattr(reply, "usage", None)
+    told = (getattr(used, "prompt_tokens", None), getattr(used, "completion_tokens", None))
+    tokens = [got if isinstance(got, int) and got >= 0 else usual for got, usual in zip(told, expected, strict=True)]
+    return tokens[0], tokens[1]
+
+
+def _said(reply: Any) -> str:
+    """Return the text of a reply.
+
+    Raises
+    ------
+    NotJudged
+        The model refused, or the server answered with something else than a chat completion.
+    """
+    choices = getattr(reply, "choices", None)
+    if choices is None:
+        raise NotJudged("the judge did not answer: what came is no chat completion", later=True)
+    message = choices[0].message if choices else None
+    if getattr(message, "refusal", None) or (choices and choices[0].finish_reason == "content_filter"):
+        raise NotJudged("the judge refused to judge this text", later=False)
+    content = getattr(message, "content", None) or ""
+    if isinstance(content, list):  # some servers send parts
+        content = "".join(part.get("text") or "" for part in content if isinstance(part, dict))
+    return str(content)
 
 
 def _by_schema(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     wanted = {"name": name, "schema": schema, "strict": True}
-    return {"temperature": 0, "response_format": {"type": "json_schema", "json_schema": wanted}}
+    return {"response_format": {"type": "json_schema", "json_schema": wanted}}
 
 
 def _as_object(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {"temperature": 0, "response_format": {"type": "json_object"}}
+    return {"response_format": {"type": "json_object"}}
 
 
 def _as_text(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-_FORMS = (_by_schema, _as_object, _as_text)
+_Form = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+_FORMS: tuple[_Form, ...] = (_by_schema, _as_object, _as_text)
+_THOUGHT = re.compile(r"\A\s*<(think|thinking|reasoning)>.*?</\1>", re.DOTALL)
 
 
 def _read(said: str, check: Callable[[Any], T]) -> tuple[Any, T]:
-    """Parse and check an answer; a code fence or a word before the object does no harm."""
-    start = said.find("{")
-    if start < 0:
+    """Parse and check an answer: its last object, which nothing malformed may follow.
+
+    Code fences and words around it do no harm. The last one counts, because a model that thinks aloud may quote an
+    object out of the material before it gives its own.
+    """
+    text = _THOUGHT.sub("", said)
+    decoder = json.JSONDecoder()
+    value, start, whole = None, text.find("{"), False
+    while start >= 0:
+        try:
+            value, end = decoder.raw_decode(text, start)
+            whole = True
+        except (json.JSONDecodeError, RecursionError):
+            whole, end = False, start + 1
+        start = text.find("{", end)
+    if value is None and "{" not in text:
         raise ValueError("it holds no JSON object")
-    try:
-        value, _ = json.JSONDecoder().raw_decode(said, start)
-    except (json.JSONDecodeError, RecursionError):
-        raise ValueError("its JSON object is malformed") from None
+    if not whole:
+        raise ValueError("its JSON object is malformed or was cut off")
     return value, check(value)

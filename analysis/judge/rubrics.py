@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.judge.client import Judge, Question
-from undertow.config import Rubric
+from undertow.settings.analysis import Rubric
 
 PROMPT_VERSION = "1"
 _REASON_CHARS = 400

@@ -8,8 +8,8 @@ from analysis.judge.client import Judge
 from analysis.judge.ledger import Ledger
 from analysis.metrics.cost import own_prices, price
 from undertow.clock import utc_now
-from undertow.config import Settings
 from undertow.errors import ConfigError
+from undertow.settings import Settings
 
 
 def open_judge(settings: Settings) -> Judge:

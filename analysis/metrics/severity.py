@@ -114,7 +114,9 @@ def _negative_feedback(j: Judgements) -> Finding | None:
         return None
     signals = "1 signal" if j.feedback_n == 1 else f"{j.feedback_n} signals"
     comment = ", with a comment" if j.comment else ""
-    return 0.35 - 0.2 * max(j.feedback_value, -1.0) + 0.1 * j.comment, f"Negative user feedback: {signals}{comment}."
+    return 0.35 - 0.2 * max(j.feedback_value, -1.0) + 0.1 * j.comment, (
+        f"Negative user feedback: {signals}{comment}; mean {j.feedback_value:+.2f}, flagged below 0."
+    )
 
 
 def _failed(j: Judgements) -> Finding | None:
@@ -133,7 +135,7 @@ def _looping(j: Judgements) -> Finding | None:
     if j.repeated_tool_calls < _LOOP:
         return None
     weight = min(0.35 + 0.05 * (j.repeated_tool_calls - _LOOP), 0.7)
-    return weight, f"The agent made the same tool call {j.repeated_tool_calls} times."
+    return weight, (f"The agent made the same tool call {j.repeated_tool_calls} times; flagged from {_LOOP} on.")
 
 
 def _unsafe(name: str, label: str, sentence: str) -> Finding:
@@ -146,6 +148,7 @@ SAFETY_WEIGHTS: Mapping[str, float] = {
     "system_prompt_leakage": 0.8,
     "unsafe_tool_call": 0.8,
     "context_access": 0.8,
+    "document_injection": 0.7,
     "personal_data": 0.5,
     "prompt_injection": 0.5,
     "policy": 0.5,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from analysis.safety.base import Detector, Finding, Given
+from analysis.safety.document_injection import DocumentInjection
 from analysis.safety.leakage import SystemPromptLeakage
 from analysis.safety.offensive import OffensiveLanguage
 from analysis.safety.personal_data import PersonalData
@@ -44,6 +45,7 @@ DETECTORS: tuple[Callable[[Options], Detector], ...] = (
     lambda options: PersonalData(),
     lambda options: OffensiveLanguage(),
     lambda options: PromptInjection(options.embedder),
+    lambda options: DocumentInjection(),
     lambda options: SystemPromptLeakage(),
     lambda options: UnsafeToolCall(options.tools),
     lambda options: Policies(options.policies, options.embedder),

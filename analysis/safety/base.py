@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Span = tuple[int, int]
-Field = Literal["prompt", "response", "tool_calls"]
+Field = Literal["prompt", "response", "tool_calls", "document"]
 
 CLEAR = "clear"
 NOT_EVALUATED = "not_evaluated"

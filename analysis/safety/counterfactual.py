@@ -9,7 +9,7 @@ from the same templates, to be sent to the model and measured in the same way.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -126,6 +126,22 @@ def counterfactual_prompts(prompts: Iterable[str]) -> list[dict[str, str]]:
         for text, attribute in sorted(templates)
         for term in TERMS[attribute]
     ]
+
+
+def introduced_prompts(prompts: Iterable[str], most: int) -> list[dict[str, str]]:
+    """Put every group before the `most` frequent prompts that name none: for traffic in which nobody names one.
+
+    Returns
+    -------
+    list of dict
+        As of `counterfactual_prompts`.
+    """
+    plain = Counter(" ".join(prompt.split()) for prompt in prompts if prompt.strip() and not _TERM.search(prompt))
+    frequent = sorted(plain, key=lambda text: (-plain[text], text))[:most]
+    first = (
+        f"I am a {terms[0]}." if attribute == "gender" else f"I am {terms[0]}." for attribute, terms in TERMS.items()
+    )
+    return [row for opening in first for row in counterfactual_prompts(f"{opening} {text}" for text in frequent)]
 
 
 def _filled(text: str, attribute: str, term: str) -> str:

@@ -17,7 +17,9 @@ from analysis.safety.injection_rules import InjectionRules, undisguised
 from analysis.safety.text_head import Floats, TextHead, hashed_counts
 
 FALSE_POSITIVES = 0.01
-BONUS = 5.0
+BONUS = 6.0
+_ROWS_A_KIND = 3000
+_PLAIN_WEIGHT = 0.1
 _FOLDS, _GROUPS = 4, 24
 
 
@@ -63,12 +65,25 @@ def samples(
     return Samples(hashed_counts(plain), vectors, ruled, np.array(labels), np.array(sources))
 
 
+def balanced(train: Samples) -> Floats:
+    """Return the (n,) weights that let no label of a source count for more than 3,000 texts.
+
+    Texts of a source without attacks count a tenth: so many plain questions would teach that a question is harmless.
+    """
+    weights = np.full(len(train), _PLAIN_WEIGHT)
+    for source in np.unique(train.sources[train.labels == 1]):
+        for label in (0, 1):
+            rows = (train.sources == source) & (train.labels == label)
+            weights[rows] = min(_ROWS_A_KIND / max(rows.sum(), 1), 1.0)
+    return weights
+
+
 def fit(train: Samples, model: str) -> TextHead:
     """Fit n-grams and embedding apart, and add their log odds: neither may drown the other on a new source."""
-    tfidf = TfidfTransformer(sublinear_tf=True).fit(train.counts)
-    ngrams = LogisticRegression(C=5, max_iter=400).fit(tfidf.transform(train.counts), train.labels)
-    # Unit vectors of 384 numbers are small for the penalty: three times as long is C = 9.
-    meaning = LogisticRegression(C=9, max_iter=400).fit(train.vectors, train.labels)
+    tfidf, weight = TfidfTransformer(sublinear_tf=True).fit(train.counts), balanced(train)
+    ngrams = LogisticRegression(C=2, max_iter=400).fit(tfidf.transform(train.counts), train.labels, weight)
+    # Unit vectors of 384 numbers are small for the penalty: twice as long is C = 4.
+    meaning = LogisticRegression(C=4, max_iter=400).fit(train.vectors, train.labels, weight)
     intercept = float(ngrams.intercept_[0] + meaning.intercept_[0])
     idf, weights = (np.asarray(v, np.float16) for v in (tfidf.idf_, ngrams.coef_[0]))
     direction = np.asarray(meaning.coef_[0], np.float32)
@@ -85,8 +100,8 @@ def logits(head: TextHead, data: Samples) -> Floats:
 def calibrated(head: TextHead, train: Samples, seed: int = 0) -> TextHead:
     """Add Platt scaling and the threshold at 1 % false positives, from folds that share no neighbourhood of meaning.
 
-    One in a hundred of the benign texts of those sources that hold attacks too reaches the threshold; these texts are
-    harder than ordinary questions.
+    At most one in a hundred reaches the threshold, both of the benign texts of those sources that hold attacks too,
+    which are about the same subjects, and of the plain texts of the other sources.
     """
     groups = KMeans(_GROUPS, n_init=1, random_state=seed).fit_predict(train.vectors)
     fold = np.random.default_rng(seed).permutation(np.arange(_GROUPS) % _FOLDS)[groups]
@@ -97,7 +112,8 @@ def calibrated(head: TextHead, train: Samples, seed: int = 0) -> TextHead:
     platt = LogisticRegression(C=1e6).fit(held_out[:, None], train.labels)
     slope, shift = float(platt.coef_[0, 0]), float(platt.intercept_[0])
     attacked = np.isin(train.sources, train.sources[train.labels == 1])
-    cut = np.quantile(held_out[attacked & (train.labels == 0)], 1 - FALSE_POSITIVES)
+    benign = [held_out[rows & (train.labels == 0)] for rows in (attacked, ~attacked)]
+    cut = max(np.quantile(values, 1 - FALSE_POSITIVES) for values in benign if len(values))
     threshold = float(1 / (1 + np.exp(-(slope * cut + shift))))
     whole = replace(head, slope=slope, shift=shift, threshold=threshold)
     parts = (whole.idf, whole.weights, whole.direction, [whole.intercept, slope, shift, threshold])

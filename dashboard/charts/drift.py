@@ -195,7 +195,8 @@ def contributions(rows: Sequence[Mapping[str, Any]], colors: Mapping[int, str], 
     figure = go.Figure(
         go.Bar(
             x=[float(row["contribution"] or 0) for row in shown],
-            y=[f"{name} " for name in names],
+            y=list(range(len(shown))),  # a topic may have two rows, its share and its inside
+            customdata=names,
             orientation="h",
             marker={
                 "color": [
@@ -206,7 +207,7 @@ def contributions(rows: Sequence[Mapping[str, Any]], colors: Mapping[int, str], 
             text=[_shares(row) for row in shown],
             textposition="outside",
             cliponaxis=False,
-            hovertemplate="%{y}: %{x:.2f} of the change<extra></extra>",
+            hovertemplate="%{customdata}: %{x:.2f} of the change<extra></extra>",
         )
     )
     styled(figure, height)
@@ -217,7 +218,9 @@ def contributions(rows: Sequence[Mapping[str, Any]], colors: Mapping[int, str], 
         showticklabels=False,
         ticks="",
     )
-    figure.update_yaxes(showgrid=False, nticks=None, tickmode="linear")
+    figure.update_yaxes(
+        showgrid=False, nticks=None, tickvals=list(range(len(shown))), ticktext=[f"{name} " for name in names]
+    )
     return figure
 
 

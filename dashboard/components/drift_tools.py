@@ -19,7 +19,7 @@ from undertow.errors import StoreError
 
 PATIENCE = timedelta(seconds=5)
 ASKED = "_asked"
-_FORMS = "2026-11-01..2026-11-07 · 2026-11-01T10:00.. · 7d · prompt:NAME@VERSION · version:3 · model:NAME"
+_FORMS = "2026-11-01 · 2026-11-01..2026-11-07 · 2026-11-01T10:00.. · 7d · prompt:NAME@VERSION · version:3 · model:NAME"
 
 
 def draw_monitor(screen: Screen, field: str) -> None:
@@ -65,7 +65,7 @@ def draw_segments(check: Mapping[str, Any]) -> None:
     text.heading("Where inside", "segments are tested only inside an alarm")
     body = [
         (
-            escape(row["segment"].replace("_", " ").replace("=", " ")),
+            escape(row["label"] or row["segment"].replace("_", " ").replace("=", " ")),
             text.status(row["verdict"]),
             f"{100 * min(row['effect'] or 0.0, 1.0):.1f} %",
             f"{row['p_value']:.2g}",

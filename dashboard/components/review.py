@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
 from dashboard import data
-from dashboard.components import claims, text
+from dashboard.components import cards, claims, text
 from dashboard.formats import NONE, count, duration, escape, json_list, money, stamp_html
 from dashboard.screen import Screen
 
@@ -52,19 +53,27 @@ def why_flagged(row: Mapping[str, Any], review: Mapping[str, Any] | None) -> Non
     items = "".join(f"<li>{escape(reason)}</li>" for reason in reasons) or "<li>No reason was recorded</li>"
     st.html(f'<ul class="ut-note">{items}</ul>')
     evaluations = data.rows("interaction_evaluations", id=row["interaction_id"])
-    lines = " · ".join(evaluation_text(item) for item in evaluations)
-    if lines:
-        st.html(f'<p class="ut-small">{lines}</p>')
+    if evaluations:
+        with st.expander(f"All {len(evaluations)} evaluations"):
+            st.html(cards.table(_EVALUATIONS, [_evaluation(item) for item in evaluations]))
 
 
-def evaluation_text(item: Mapping[str, Any]) -> str:
-    """HTML of one evaluation: name, value, direction, who judged."""
+_EVALUATIONS = (("evaluation", ""), ("value", "n"), ("label", "wide"), ("by", ""))
+_DETAIL = re.compile(r" \(|[;:] |, characters ")
+
+
+def brief(reason: str) -> str:
+    """The head of a reason: what was found, without figures and places."""
+    return _DETAIL.split(reason, maxsplit=1)[0].rstrip(".")
+
+
+def _evaluation(item: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """Cells of one evaluation; why it was judged so stands on hover."""
     value = NONE if item["value"] is None else f"{float(item['value']):.2f}"
-    direction = str(item["direction"] or "").replace("_", " ")
-    label = f" ({escape(item['label'])})" if item["label"] else ""
     by = " ".join(escape(part) for part in (item["evaluator"], item["evaluator_version"]) if part)
-    title = f'<span title="{escape(item["explanation"])}">' if item["explanation"] else "<span>"
-    return f"{title}{escape(item['name'])} {value}{label}, {escape(direction)}, by {by}</span>"
+    title = f' title="{escape(item["explanation"])}"' if item["explanation"] else ""
+    name = escape(str(item["name"]).replace("_", " "))
+    return f"<span{title}>{name}</span>", value, escape(str(item["label"] or NONE).replace("_", " ")), by
 
 
 def facts(row: Mapping[str, Any], screen: Screen) -> str:

@@ -15,6 +15,7 @@ from dashboard.screen import Screen
 DAY_S = 86_400
 TITLES = {
     "prompt_injection": "Attempts to take over",
+    "document_injection": "Instructions in documents",
     "system_prompt_leakage": "System prompt given away",
     "personal_data": "Personal data",
     "offensive_language": "Offensive wording",

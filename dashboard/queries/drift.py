@@ -11,10 +11,11 @@ NAMED = {
         LIMIT 1000
     """,
     "segments_of": """
-        SELECT segment, n_reference, n_current, effect, effect_low, effect_high, p_value, verdict, sentence
-        FROM drift
-        WHERE parent_id = $drift
-        ORDER BY verdict = 'drifted' DESC, effect DESC, segment
+        SELECT d.segment, t.label, d.n_reference, d.n_current, d.effect, d.effect_low, d.effect_high, d.p_value,
+               d.verdict, d.sentence
+        FROM drift d LEFT JOIN topics t ON d.segment = 'topic=' || CAST(t.topic_id AS VARCHAR)
+        WHERE d.parent_id = $drift
+        ORDER BY d.verdict = 'drifted' DESC, d.effect DESC, d.segment
         LIMIT 100
     """,
     "request_of": """

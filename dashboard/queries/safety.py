@@ -2,7 +2,7 @@
 
 _NAMES = """(
     'personal_data', 'offensive_language', 'prompt_injection', 'system_prompt_leakage', 'unsafe_tool_call', 'policy',
-    'context_access'
+    'context_access', 'document_injection'
 )"""
 _FOUND = f"""
         found AS (
@@ -34,6 +34,9 @@ NAMED = {
         GROUP BY f.name
         ORDER BY found DESC, f.name
         LIMIT 50
+    """,
+    "groups_compared": """
+        SELECT version AS calls, created_at, body FROM artifacts WHERE kind = 'bias' ORDER BY created_at DESC LIMIT 1
     """,
     "safety_runs": """
         SELECT count(*) AS n FROM runs WHERE analyzer = 'safety' AND status = 'ok'

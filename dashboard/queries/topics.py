@@ -4,12 +4,19 @@ from dashboard.queries.judged import GROUNDED, THUMBS
 
 _SCOPED = """
         scoped AS (
-            SELECT i.interaction_id, i.turn_id, i.start_time, i.cost_usd, a.topic_id, a.x, a.y, a.novelty, i.prompt
+            SELECT i.interaction_id, i.turn_id, i.start_time, i.cost_usd, a.topic_id, a.x, a.y, a.membership,
+                   CASE $field WHEN 'response' THEN i.response ELSE i.prompt END AS said, i.prompt
             FROM interactions_priced i
-            LEFT JOIN topic_assignments a ON a.interaction_id = i.interaction_id AND a.field = 'prompt'
+            LEFT JOIN topic_assignments a ON a.interaction_id = i.interaction_id AND a.field = $field
             WHERE {scope}
         )
 """
+
+# Below a topic: its sub-topics, and what is below those.
+_BELOW = """(
+            SELECT sub.topic_id FROM topics sub LEFT JOIN topics mid ON mid.topic_id = sub.parent_id
+            WHERE sub.parent_id = $chosen OR mid.parent_id = $chosen
+        )"""
 
 NAMED = {
     "topic_table": f"""
@@ -47,19 +54,59 @@ NAMED = {
         ORDER BY level, size DESC, topic_id
         LIMIT 1000
     """,
-    # The order by hash makes the sample the same on every read, and fair to every topic.
+    # One point per place, as equal texts share theirs; every topic has its share of the sample and a few at least.
+    # The order by hash makes the sample the same on every read. Texts are sent where there are few enough to read.
     "topic_points": f"""
-        WITH {_SCOPED}
-        SELECT interaction_id, topic_id, x, y, left(prompt, 90) AS prompt
-        FROM scoped
-        WHERE x IS NOT NULL AND y IS NOT NULL
-        ORDER BY hash(interaction_id)
+        WITH {_SCOPED},
+        places AS (
+            SELECT topic_id, x, y, min(left(said, 80)) AS prompt
+            FROM scoped
+            WHERE x IS NOT NULL AND y IS NOT NULL
+            GROUP BY topic_id, x, y
+        ),
+        drawn AS (
+            SELECT *, row_number() OVER (PARTITION BY topic_id ORDER BY hash(x, y)) AS place,
+                   count(*) OVER (PARTITION BY topic_id) AS of_topic, count(*) OVER () AS of_all
+            FROM places
+        )
+        SELECT topic_id, CAST(x AS FLOAT) AS x, CAST(y AS FLOAT) AS y,
+               CASE WHEN of_all <= $texts THEN prompt END AS prompt, of_all
+        FROM drawn
+        WHERE of_all <= $limit OR place <= $least + floor(of_topic * 0.9 * $limit / of_all)
+        ORDER BY CASE WHEN place <= $least THEN 0 ELSE hash(x, y) END
         LIMIT $limit
     """,
+    "topic_fields": """
+        SELECT field, topic_id, count(*) AS calls
+        FROM topic_assignments
+        WHERE topic_id IS NOT NULL
+        GROUP BY field, topic_id
+        ORDER BY field, topic_id
+        LIMIT 10000
+    """,
+    "not_in_topics": f"""
+        WITH {_SCOPED}
+        SELECT count(DISTINCT turn_id) AS turns,
+               count(DISTINCT turn_id) FILTER (topic_id = -1) AS outliers,
+               count(DISTINCT turn_id) FILTER (topic_id IS NULL AND said IS NOT NULL) AS pending,
+               count(DISTINCT turn_id) FILTER (topic_id IS NULL AND said IS NULL) AS wordless
+        FROM scoped
+    """,
+    # Of one topic also what happened to another one and concerned it: where it was split from, what joined it.
     "topic_history": """
-        SELECT h.topic_id, h.event, h.happened_at, h.sentence, t.label
+        SELECT h.topic_id, h.event, h.happened_at, h.sentence, h.origin, t.label
         FROM topic_history h LEFT JOIN topics t USING (topic_id)
-        WHERE $topic IS NULL OR h.topic_id = $topic
+        WHERE h.topic_id = $topic OR list_contains(from_json(coalesce(h.related, '[]'), '["BIGINT"]'), $topic)
+        ORDER BY h.happened_at DESC, h.event_id
+        LIMIT 25
+    """,
+    # The births of a fit are one event: that there are topics.
+    "topic_changes": """
+        SELECT h.topic_id, h.event, h.happened_at, h.sentence, t.label, t.state
+        FROM topic_history h LEFT JOIN topics t USING (topic_id)
+        WHERE NOT (h.event = 'born' AND coalesce(h.origin, 'fit') = 'fit' AND h.run_id = (
+            SELECT first.run_id FROM topic_history first WHERE coalesce(first.origin, 'fit') = 'fit'
+            ORDER BY first.happened_at, first.event_id LIMIT 1))
         ORDER BY h.happened_at DESC, h.event_id
         LIMIT 25
     """,
@@ -69,8 +116,9 @@ NAMED = {
         FROM scoped s
         JOIN interactions i ON i.interaction_id = s.interaction_id
         LEFT JOIN grounded g ON g.target_id = s.interaction_id
-        WHERE s.topic_id = $chosen OR s.topic_id IN (SELECT sub.topic_id FROM topics sub WHERE sub.parent_id = $chosen)
-        ORDER BY s.start_time DESC
+        WHERE CASE WHEN $chosen IS NULL THEN s.topic_id IS NULL AND s.said IS NOT NULL
+                   ELSE s.topic_id = $chosen OR s.topic_id IN {_BELOW} END
+        ORDER BY CASE WHEN $borderline THEN s.membership END NULLS LAST, s.start_time DESC
         LIMIT 25
     """,
     "points_in": f"""
@@ -80,6 +128,15 @@ NAMED = {
         WHERE s.x BETWEEN $x0 AND $x1 AND s.y BETWEEN $y0 AND $y1
         ORDER BY s.start_time DESC
         LIMIT 25
+    """,
+    "topics_in": f"""
+        WITH {_SCOPED}
+        SELECT topic_id, count(DISTINCT turn_id) AS turns
+        FROM scoped
+        WHERE x BETWEEN $x0 AND $x1 AND y BETWEEN $y0 AND $y1
+        GROUP BY topic_id
+        ORDER BY turns DESC, topic_id
+        LIMIT 1000
     """,
     "topic_row": """
         SELECT * FROM topics WHERE topic_id = $topic

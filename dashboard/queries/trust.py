@@ -1,7 +1,7 @@
 """How often the scorer is right where people judged, what else was judged, and documents behind ungrounded answers."""
 
 from dashboard.queries.judged import GROUNDED
-from undertow.store.reads import HUMAN_VERDICTS
+from undertow.store.answer_reads import HUMAN_VERDICTS
 
 NAMED = {
     "reliability": f"""

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard import data, screen, series
 from dashboard.charts import base
 from dashboard.charts import series as charts
-from dashboard.components import safety, text, trust
+from dashboard.components import bias, safety, text, trust
 from dashboard.formats import percent, wilson
 
 MIN_SLICE = 10
@@ -120,6 +120,7 @@ def draw() -> None:
     with right:
         trust.draw_judgements(now)
         trust.draw_documents(now, MIN_SLICE)
+    bias.draw(now)
 
 
 draw()

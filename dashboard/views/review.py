@@ -75,9 +75,9 @@ def draw_queue(rows: list[dict[str, Any]], index: int) -> None:
     table = pd.DataFrame(
         {
             "severity": [row["severity"] for row in shown],
-            "question": [shorten(row["prompt"] or "no content", 90) for row in shown],
             "age": [series.age(now, row["start_time"]) for row in shown],
-            "reason": [(json_list(row["reasons"]) or ["flagged"])[0] for row in shown],
+            "reason": [review.brief(str((json_list(row["reasons"]) or ["flagged"])[0])) for row in shown],
+            "question": [shorten(row["prompt"] or "no content", 90) for row in shown],
         }
     )
     current = index - first
@@ -90,10 +90,10 @@ def draw_queue(rows: list[dict[str, Any]], index: int) -> None:
         selection_default={"selection": {"rows": [current]}},
         key=f"queue_{rows[index]['interaction_id']}",
         column_config={
-            "severity": st.column_config.NumberColumn("Severity ▾", format="%.2f", width=82),
+            "severity": st.column_config.NumberColumn("Sev. ▾", format="%.2f", width=58, help="Severity from 0 to 1"),
+            "age": st.column_config.TextColumn("Age", width=52),
+            "reason": st.column_config.TextColumn("Reason", width=190),
             "question": st.column_config.TextColumn("Question", width="medium"),
-            "age": st.column_config.TextColumn("Age", width=56),
-            "reason": st.column_config.TextColumn("Reason", width="medium"),
         },
     )
     chosen = event["selection"]["rows"]
@@ -183,7 +183,7 @@ def draw() -> None:
         return
     index = position(rows)
     row = rows[index]
-    reason = str((json_list(row["reasons"]) or ["flagged"])[0]).rstrip(".")
+    reason = review.brief(str((json_list(row["reasons"]) or ["flagged"])[0]))
     escalated = f", {count(row['raised'])} of them escalated" if row["raised"] else ""
     text.lead(
         f"{count(row['waiting'])} answers wait for a person{escalated}."

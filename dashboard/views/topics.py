@@ -7,27 +7,26 @@ from zlib import crc32
 
 import streamlit as st
 
-from dashboard import actions, data, screen, search
-from dashboard.charts import topic_map
-from dashboard.components import cards, text, topics
-from dashboard.formats import count, escape, json_list, percent, stamp_html
-from undertow.errors import StoreError
+from dashboard import data, screen, search
+from dashboard.components import cards, text, topic_detail, topic_map, topics
+from dashboard.formats import count, escape, percent, stamp_html
+from dashboard.hierarchy import ASSIGNED_LEVEL
 from undertow.search import Field
 
 PAGE = 25
-POINTS = 3_000
 SEARCHED: dict[Field, str] = {"prompt": "Questions", "response": "Answers", "document": "Documents"}
 now = screen.current()
 
 
-def draw_table(rows: list[dict[str, Any]]) -> int | None:
+def draw_table(rows: list[dict[str, Any]], title: str) -> int | None:
     """The table; returns the topic of the selected row."""
-    first, last = _page_of(len(rows))
+    first, last = _page_of(len(rows), title)
     shown = rows[first:last]
     picked = st.query_params.get("picked", "")
     chosen = [index for index, row in enumerate(shown) if str(row["topic_id"]) == picked]
+    counted = topics.is_counted(rows)
     event = st.dataframe(
-        topics.frame(shown),
+        topics.frame(shown) if counted else topics.sizes(shown),
         column_config=topics.columns(),
         hide_index=True,
         on_select="rerun",
@@ -37,6 +36,8 @@ def draw_table(rows: list[dict[str, Any]]) -> int | None:
         key=f"topics_{crc32(repr([row['topic_id'] for row in shown]).encode())}",
         height="content",
     )
+    if not counted:
+        st.html(f'<p class="ut-small">{title} are counted over all data at the last fit, whatever the filters say.</p>')
     selected = event["selection"]["rows"]
     if not selected or selected[0] >= len(shown):
         st.query_params.pop("picked", None)
@@ -46,57 +47,12 @@ def draw_table(rows: list[dict[str, Any]]) -> int | None:
     return topic
 
 
-def _page_of(total: int) -> tuple[int, int]:
+def _page_of(total: int, title: str) -> tuple[int, int]:
     if total <= PAGE:
         return 0, total
-    page = st.pagination(-(-total // PAGE), key="topic_page")
+    # A key of its own for each number of pages: page 3 of the topics is no page of the themes.
+    page = st.pagination(-(-total // PAGE), key=f"topic_page_{title}_{total}")
     return (page - 1) * PAGE, page * PAGE
-
-
-@st.fragment
-def draw_map() -> None:
-    """The map; a rectangle drawn on it lists what lies inside."""
-    points = data.read("topic_points", now.filters, now.window, limit=POINTS)
-    if points.empty:
-        text.empty("No map yet", "The map is drawn by the analysis of topics.", "undertow analyze --only embed,topics")
-        return
-    centres = data.read("topics")[["topic_id", "x", "y"]].dropna()
-    option = topic_map.option(points, now.labels, now.colors, centres)
-    event = st.echarts_chart(
-        option, height=430, key="map", on_select="rerun", alt="Map of questions; near points mean similar questions"
-    )
-    areas = [area for area in event["selection"]["areas"] if area.get("brush_type") == "rect"]
-    if areas:
-        (x0, x1), (y0, y1) = areas[0]["coord_range"]
-        rows = data.rows("points_in", now.filters, now.window, x0=x0, x1=x1, y0=y0, y1=y1)
-        text.heading("Inside the rectangle", f"newest {len(rows)}")
-        _examples(rows, 5)
-
-
-def draw_detail(topic: int) -> None:
-    """Keywords, history, examples and the name of one topic."""
-    found = data.rows("topic_row", topic=topic)
-    if not found:
-        return
-    row = found[0]
-    st.divider()
-    left, right = st.columns([0.58, 0.42], gap="large")
-    with left:
-        color = now.colors.get(topic, "#9AA2A7")
-        words = " · ".join(escape(word) for word in json_list(row["keywords"]))
-        st.html(
-            f'<p class="ut-h"><span class="ut-dot" style="background:{color}"></span>{escape(row["label"])}'
-            f"<small>{words}</small></p>"
-        )
-        _examples(data.rows("topic_examples", now.filters, now.window, chosen=topic), 6)
-    with right:
-        text.heading("History")
-        events = data.rows("topic_history", topic=topic)
-        body = [(stamp_html(e["happened_at"], now.zone), escape(e["event"]), escape(e["sentence"])) for e in events]
-        st.html(cards.table((("when", ""), ("event", ""), ("what happened", "wide")), body))
-        _rename(topic, str(row["label"]))
-        query = {**now.filters.narrowed(topic=topic).to_query()}
-        st.page_link("views/overview.py", label="Restrict every page to this topic", query_params=query)
 
 
 def draw_search() -> None:
@@ -134,74 +90,104 @@ def draw_search() -> None:
             cards.found(item, now)
 
 
-def _examples(rows: list[dict[str, Any]], limit: int) -> None:
-    if not rows:
-        text.empty("No example in this time", "Widen the time window to see one.")
-    for row in rows[:limit]:
-        cards.example(row, now, "Open", answer=True)
+def draw_changes() -> None:
+    """What happened to the topics since they were found first."""
+    events = data.rows("topic_changes")
+    if not events:
+        return
+    st.divider()
+    text.heading(
+        "What happened to the topics",
+        "births, growth, fading, splits, merges and names since the first fit, newest first",
+    )
+    body = [
+        (
+            stamp_html(event["happened_at"], now.zone),
+            escape(event["event"]),
+            escape(event["sentence"]) + (" (provisional)" if event["state"] == "provisional" else ""),
+        )
+        for event in events
+    ]
+    st.html(cards.table((("when", "ut-when"), ("event", ""), ("what happened", "wide")), body))
 
 
-def _rename(topic: int, label: str) -> None:
-    with st.form(f"rename_{topic}", border=False):
-        name = st.text_input("Name of this topic", value=label, max_chars=80, key=f"name_{topic}")
-        if st.form_submit_button("Rename") and name and name != label:
-            try:
-                actions.rename_topic(data.store(), topic, name, author=actions.author_name())
-            except StoreError as error:
-                text.empty("The name was not changed", str(error))
-                return
-            st.rerun()
+def choose(name: str, title: str, options: list[Any], default: Any, labels: dict[Any, str]) -> Any:
+    """A choice that is drawn only where there is one."""
+    if len(options) < 2:
+        return default
+    return st.segmented_control(
+        title,
+        options,
+        default=default,
+        required=True,
+        format_func=lambda value: labels.get(value, str(value)),
+        label_visibility="collapsed",
+        key=name,
+    )
 
 
 def draw() -> None:
-    """Draw the page."""
-    rows = topics.table_rows(now)
-    if not rows:
-        st.title("Topics")
-        text.empty(
-            "No topics yet",
-            "Topics are found from the text of the questions, once there are enough.",
-            "undertow analyze",
-        )
-        return
-    levels = sorted({row["level"] for row in rows})
-    text.lead(topics.sentence(now, [row for row in rows if row["level"] == 0]))
-    with st.container(horizontal=True, vertical_alignment="center"):
+    """Draw the page; the map, which is heavy, last."""
+    fields = topics.fields() or [topics.QUESTIONS]
+    with st.container():
+        lead = st.container()
+        bar = st.container(horizontal=True, vertical_alignment="center")
+    with bar:
         wanted = st.text_input(
             "Search", placeholder="Search topics", label_visibility="collapsed", key="search", width=260
         )
-        level = levels[0]
-        if len(levels) > 1:
-            names = {0: "Topics", 1: "Sub-topics"}
-            level = st.segmented_control(
-                "Zoom",
-                levels,
-                default=levels[0],
-                required=True,
-                format_func=lambda v: names.get(v, f"Level {v}"),
-                label_visibility="collapsed",
-                key="level",
+        field = choose("topic_field", "Topics of", fields, fields[0], topics.FIELDS)
+        known = topics.hierarchy(field)
+        titles = {level: known.title(level) for level in known.levels}
+        usual = ASSIGNED_LEVEL if ASSIGNED_LEVEL in titles else next(iter(titles), ASSIGNED_LEVEL)
+        level = choose("level", "Zoom", list(known.levels), usual, titles)
+    rows = topics.table_rows(now, known, field)
+    if not rows:
+        with lead:
+            st.title("Topics")
+            text.empty(
+                "No topics yet",
+                "Topics are found from the text of the questions, once there are enough.",
+                "undertow analyze",
             )
-    needle = (wanted or "").lower()
+        return
+    with lead:
+        text.lead(topics.sentence(now, [row for row in rows if row["level"] == usual]))
+    needle = (wanted or "").strip().lower()
     shown = [row for row in rows if row["level"] == level and needle in f"{row['label']} {row['keywords']}".lower()]
     left, right = st.columns([0.6, 0.4], gap="medium")
     with left:
-        picked = draw_table(shown)
-        hint = "Select a row for its history and examples, or draw a rectangle on the map."
-        st.html(f'<p class="ut-small">{_outliers()} {hint}</p>')
-    with right:
-        draw_map()
+        picked = draw_table(shown, titles[level]) if shown else None
+        if not shown:
+            text.empty(f"No {titles[level].lower()} match “{wanted}”", "Find messages, below, searches their texts.")
+        rest = _outside(field)
     if picked is not None:
-        draw_detail(picked)
+        topic_detail.draw(picked, now, known, rows, field)
+    elif rest is not None:
+        topic_detail.draw_rest(rest, now, field)
     draw_search()
+    draw_changes()
+    with right:
+        topic_map.draw(now, known, level, field)
 
 
-def _outliers() -> str:
-    table = data.read("topic_table", now.filters, now.window)
-    total = float(table["turns"].sum()) or 1.0
-    lone = float(table[table["topic_id"] == -1]["turns"].sum())
-    pending = float(table[table["topic_id"].isna()]["turns"].sum())
-    return f"{count(lone)} turns ({percent(lone / total)}) belong to no topic, {count(pending)} are not assigned yet."
+def _outside(field: str) -> str | None:
+    """What belongs to no topic: said in a sentence, and shown when asked for."""
+    row = data.rows("not_in_topics", now.filters, now.window, field=field)[0]
+    total = row["turns"] or 1
+    lone, pending, wordless = (int(row[name] or 0) for name in ("outliers", "pending", "wordless"))
+    words = [f"{count(lone)} turns ({percent(lone / total)}) belong to no topic"]
+    words += [f"{count(pending)} are not assigned yet"] if pending else []
+    words += [f"{count(wordless)} have no text"] if wordless else []
+    st.html(f'<p class="ut-small">{", ".join(words)}. Select a row for its history and examples.</p>')
+    options = [topic_detail.OUTLIERS] * (lone > 0) + [topic_detail.PENDING] * (pending > 0)
+    if not options:
+        return None
+    titles = {topic_detail.OUTLIERS: "Show what belongs to no topic", topic_detail.PENDING: "Show what is not assigned"}
+    chosen: str | None = st.pills(
+        "Outside the topics", options, format_func=lambda name: titles[name], label_visibility="collapsed", key="rest"
+    )
+    return chosen
 
 
 draw()

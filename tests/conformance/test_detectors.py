@@ -52,7 +52,7 @@ def test_a_detector_names_itself_its_version_and_what_it_reads(detector: Detecto
     assert isinstance(detector, Detector)
     assert detector.name in NAMES
     assert detector.version
-    assert set(detector.fields) <= {"prompt", "response", "tool_calls"}
+    assert set(detector.fields) <= {"prompt", "response", "tool_calls", "document"}
 
 
 @pytest.mark.parametrize("text", ODD_TEXTS, ids=range(len(ODD_TEXTS)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -101,24 +102,58 @@ def test_hollow_bars_are_changes_within_a_topic() -> None:
     bar = drift.contributions(rows, {1: "#0072B2"}).data[0]
     assert list(bar.text) == ["changed within", "0.0 → 20.0 %"]
     assert bar.marker.color[0] == "rgba(0,0,0,0)"
-    assert "<i>" not in "".join(bar.y)
+    assert "<i>" not in "".join(bar.customdata)
 
 
-def test_map_has_one_series_per_coloured_topic_and_is_plain_data() -> None:
-    points = pd.DataFrame(
-        {
-            "topic_id": [1, 1, 2, -1, None],
-            "x": range(5),
-            "y": range(5),
-            "prompt": ["p"] * 5,
-            "interaction_id": list("abcde"),
-        }
-    )
-    centres = pd.DataFrame({"topic_id": [1, 2], "x": [0.0, 1.0], "y": [0.0, 1.0]})
-    option = topic_map.option(points, {1: "one", 2: "{two}"}, {1: "#0072B2"}, centres)
-    assert [s["name"] for s in option["series"] if "name" in s] == ["other", "one"]
-    assert [len(d["source"]) for d in option["dataset"]] == [3, 2]
+def map_points(n: int = 5) -> pd.DataFrame:
+    ids = [1, 1, 2, -1, None]
+    return pd.DataFrame({"topic_id": [ids[i % 5] for i in range(n)], "x": range(n), "y": range(n), "prompt": "p"})
+
+
+ONE = topic_map.Group("one", frozenset({1}), "#0072B2")
+
+
+def map_option(points: pd.DataFrame, names: list[topic_map.Name], **more: Any) -> dict[str, Any]:
+    option = topic_map.option(points, [ONE], names, "light", **more)
     json.dumps({key: value for key, value in option.items() if key != "dataset"}, allow_nan=False)
+    return option
+
+
+def test_map_keeps_outliers_and_smaller_topics_apart_from_the_coloured_ones() -> None:
+    option = map_option(map_points(), [])
+    assert [s["name"] for s in option["series"][:3]] == ["no topic", "smaller topic", "one"]
+    assert [len(d["source"]) for d in option["dataset"]] == [1, 2, 2]
+
+
+def test_map_of_many_points_draws_them_smaller_and_fainter_and_sends_no_text() -> None:
+    few, many = map_option(map_points(), []), map_option(map_points(50_000).assign(prompt=None), [])
+    (small, thin), (large, full) = (
+        (option["series"][2]["symbolSize"], option["series"][2]["itemStyle"]["opacity"]) for option in (many, few)
+    )
+    assert small < large
+    assert thin < full
+    assert list(many["dataset"][2]["source"].columns) == ["x", "y"]
+    assert list(few["dataset"][2]["source"].columns) == ["x", "y", "prompt"]
+
+
+def test_a_heavier_name_has_the_larger_unseen_symbol_so_that_it_wins_where_names_overlap() -> None:
+    names = [
+        topic_map.Name("sub", 1, 1, 1.0, fine=True),
+        topic_map.Name("small", 1, 1, 0.1),
+        topic_map.Name("{large}", 1, 1, 0.9),
+    ]
+    fine, coarse = map_option(map_points(), names)["series"][-2:]
+    assert [item["name"] for item in coarse["data"]] == ["{large}", "small"]
+    sizes = [item["symbolSize"] for item in (*coarse["data"], *fine["data"])]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_with_an_area_selected_only_names_that_cannot_overlap_are_drawn() -> None:
+    names = [topic_map.Name(f"a name of some length {i}", i % 20, i % 20, i / 100) for i in range(60)]
+    option = map_option(map_points(20), names, selected=True)
+    drawn = [item["name"] for series in option["series"][-2:] for item in series["data"]]
+    assert 1 < len(drawn) <= 20
+    assert drawn[0] == "a name of some length 59"
 
 
 @pytest.mark.parametrize("grown", [1, 12])

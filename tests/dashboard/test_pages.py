@@ -188,6 +188,25 @@ def test_dashboard_of_a_stopped_collector_leaves_the_file_to_its_successor(
     assert len(opened) == 1
 
 
+def test_topics_page_marks_what_is_provisional_and_tells_its_history(filled: tuple[Path, Any], app_over: Start) -> None:
+    app = open_page(app_over(filled[0]), "topics")
+    (table,) = app.dataframe
+    assert [name for name in table.value["topic"] if "provisional" in name] == ["Card frozen abroad (provisional)"]
+    assert "belong to no topic" in html_of(app)
+    app.pills(key="rest").set_value("outliers").run()
+    assert not app.exception
+    assert "Messages of no topic" in html_of(app)
+
+
+def test_topics_page_says_when_no_name_matches_and_keeps_the_rest_of_the_page(
+    filled: tuple[Path, Any], app_over: Start
+) -> None:
+    app = open_page(app_over(filled[0]), "topics")
+    app.text_input(key="search").set_value("zebra").run()
+    assert "No topics match “zebra”" in html_of(app)
+    assert "Find messages" in html_of(app)
+
+
 def test_topics_page_finds_messages_by_their_words_where_nothing_is_embedded(
     filled: tuple[Path, Any], app_over: Start
 ) -> None:
