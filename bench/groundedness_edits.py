@@ -20,6 +20,7 @@ Span = tuple[int, int]
 
 _NUMBER = re.compile(r"(?<![\w.,])\d+(?:[.,]\d+)*(?![\w]|[.,]\d)")
 _WORD = re.compile(r"[A-Za-z]+")
+_TRIED, _OFFERED = 4, 60
 
 _AUXILIARY = re.compile(
     r"\b(is|are|was|were|has|have|had|can|could|will|would|should|must|may|might|does|do|did)\b"
@@ -84,12 +85,19 @@ class Edit:
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What an edit may borrow from: names and numbers of the same document and of another, and WordNet."""
+class Nearby:
+    """What an edit may borrow from: names, numbers and words of the same document, and names of another."""
 
     names: Sequence[str]
     numbers: Sequence[str]
+    plain: Sequence[str]
     foreign_names: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Surroundings(Nearby):
+    """The same with WordNet."""
+
     words: WordNet
 
 
@@ -128,9 +136,12 @@ def numbers_of(text: str) -> list[str]:
 def other_number(old: str, near: Sequence[str], rng: random.Random) -> str:
     """Return another number of the same look: from the document, or made from the old one."""
     alike = [number for number in near if number != old and abs(len(number) - len(old)) <= 1]
-    if alike and rng.random() < 0.5:
+    if alike and rng.random() < 0.7:
         return rng.choice(alike)
     digits = re.sub(r"\D", "", old)
+    if len(digits) > 1 and digits != digits[::-1] and rng.random() < 0.2:
+        turned = iter(digits[::-1])
+        return "".join(next(turned) if char.isdigit() else char for char in old)
     if len(digits) == 4 and digits[:2] in ("18", "19", "20") and "," not in old:
         return str(int(digits) + rng.choice((-20, -10, -5, -3, -2, -1, 1, 2, 3, 5, 10)))
     if rng.random() < 0.5 and len(digits) > 1:
@@ -142,7 +153,7 @@ def other_number(old: str, near: Sequence[str], rng: random.Random) -> str:
     return text if text != old else str(int(value) + 2)
 
 
-def edit_number(text: str, around: Surroundings, rng: random.Random) -> Edit | None:
+def edit_number(text: str, around: Nearby, rng: random.Random) -> Edit | None:
     """Exchange a number."""
     found = list(_NUMBER.finditer(text))
     if not found:
@@ -151,28 +162,58 @@ def edit_number(text: str, around: Surroundings, rng: random.Random) -> Edit | N
     return Edit(match.start(), match.end(), other_number(match.group(), around.numbers, rng))
 
 
-def edit_name(text: str, around: Surroundings, rng: random.Random) -> Edit | None:
+def edit_name(text: str, around: Nearby, rng: random.Random) -> Edit | None:
     """Exchange a name for another of the same document or of another one."""
     found = names_of(text)
     if not found:
         return None
     name, (start, end) = rng.choice(found)
     pool = [n for n in around.names if n not in name and name not in n and n not in text]
-    if not pool or rng.random() < 0.4:
+    if not pool or rng.random() < 0.15:
         pool = [n for n in around.foreign_names if n not in text]
     return Edit(start, end, rng.choice(pool)) if pool else None
 
 
-def edit_group(text: str, around: Surroundings, rng: random.Random) -> Edit | None:
+def edit_group(text: str, around: Nearby, rng: random.Random) -> Edit | None:
     """Exchange a date, unit, comparative or opposite for another of its group."""
     found = [match for match in _WORD.finditer(text) if match.group() in _MEMBERS]
     if not found:
         return None
     match = rng.choice(found)
-    return Edit(match.start(), match.end(), rng.choice(_MEMBERS[match.group()]))
+    members = _MEMBERS[match.group()]
+    shown = [member for member in members if member in around.plain or member in around.names]
+    return Edit(match.start(), match.end(), rng.choice(shown if shown and rng.random() < 0.7 else members))
 
 
-def edit_negation(text: str, around: Surroundings, rng: random.Random) -> Edit | None:
+def edit_borrowed(text: str, around: Surroundings, rng: random.Random) -> Edit | None:
+    """Exchange a word for one of the same part of speech, in the same form, that stands elsewhere in the document."""
+    found = [match for match in _WORD.finditer(text) if match.group().islower() and match.group() not in STOPWORDS]
+    rng.shuffle(found)
+    for match in found[:_TRIED]:
+        form = _form_of(match.group(), around.words)
+        if form is None:
+            continue
+        same = {match.group(), *around.words.synonyms(form[0], form[1])}
+        pool = [word for word in rng.sample(around.plain, min(len(around.plain), _OFFERED)) if word not in same]
+        pool = [word for word in pool if word not in text and (_form_of(word, around.words) or ("",))[1:] == form[1:]]
+        if pool:
+            return Edit(match.start(), match.end(), rng.choice(pool))
+    return None
+
+
+def _form_of(word: str, words: WordNet) -> tuple[str, str, str] | None:
+    """Return lemma, part of speech and ending of a word."""
+    for lemma, ending in lemmas(word, words):
+        return lemma, words.parts(lemma)[0], ending
+    return None
+
+
+def plain_words_of(text: str) -> list[str]:
+    """Return the distinct words of a text without capitals that carry content."""
+    return [word for word in dict.fromkeys(_WORD.findall(text)) if word.islower() and word not in STOPWORDS]
+
+
+def edit_negation(text: str, around: Nearby, rng: random.Random) -> Edit | None:
     """Put a negation in, or take one out."""
     negated = list(_NEGATED.finditer(text))
     if negated:
@@ -201,9 +242,11 @@ def edit_sister(text: str, around: Surroundings, rng: random.Random) -> Edit | N
     return edit_word(text, rng, around.words, around.words.sisters)
 
 
-def edit_roles(text: str, around: Surroundings, rng: random.Random) -> Edit | None:
-    """Let two names change places."""
+def edit_roles(text: str, around: Nearby, rng: random.Random) -> Edit | None:
+    """Let two names, or two numbers, change places."""
     found = names_of(text)
+    if len(found) < 2 or rng.random() < 0.3:
+        found = [(match.group(), match.span()) for match in _NUMBER.finditer(text)]
     if len(found) < 2:
         return None
     (one, (a, b)), (two, (c, d)) = sorted(rng.sample(found, 2), key=lambda item: item[1])
@@ -227,13 +270,25 @@ def edit_word(text: str, rng: random.Random, words: WordNet, related: Callable[[
 
 FACT_EDITS: tuple[tuple[str, float, Callable[[str, Surroundings, random.Random], Edit | None]], ...] = (
     ("number", 2.5, edit_number),
-    ("name", 2.5, edit_name),
-    ("group", 2.0, edit_group),
-    ("negation", 1.0, edit_negation),
-    ("opposite", 1.5, edit_opposite),
-    ("sister", 1.5, edit_sister),
-    ("roles", 0.7, edit_roles),
+    ("name", 3.0, edit_name),
+    ("borrowed", 3.0, edit_borrowed),
+    ("group", 1.5, edit_group),
+    ("negation", 0.8, edit_negation),
+    ("opposite", 0.8, edit_opposite),
+    ("sister", 0.8, edit_sister),
+    ("roles", 1.5, edit_roles),
 )
+
+
+def exchange_one(text: str, around: Nearby, rng: random.Random) -> Edit | None:
+    """Return one edit of a kind that needs no WordNet, or None where none can be made."""
+    makers = [edit_number, edit_name, edit_group, edit_roles]
+    rng.shuffle(makers)
+    for make in makers:
+        edit = make(text, around, rng)
+        if edit is not None and edit.new != text[edit.start : edit.end]:
+            return edit
+    return None
 
 
 def change_fact(text: str, around: Surroundings, rng: random.Random) -> Edit | None:

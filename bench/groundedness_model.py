@@ -12,7 +12,7 @@ from groundedness_data import Example
 from torch import Tensor, nn
 from torch.nn import functional
 
-from analysis.groundedness.windows import MODEL_PACKAGE
+from analysis.groundedness.windows import MEETINGS, MODEL_PACKAGE
 
 _TOKEN_POSITIVE_WEIGHT = 2.0
 _SENTENCE_WEIGHT = 0.5
@@ -42,6 +42,10 @@ class TokenJudge(nn.Module):
             attn_implementation="eager",
         )
         self.bert.embeddings.word_embeddings.weight.requires_grad_(requires_grad=False)
+        # One row for each way in which a word piece of either side meets the other.
+        sides = self.bert.embeddings.token_type_embeddings.weight.detach()
+        rows = sides.repeat_interleave(MEETINGS, 0) + 0.02 * torch.randn(2 * MEETINGS, sides.shape[1])
+        self.bert.embeddings.token_type_embeddings = nn.Embedding.from_pretrained(rows, freeze=False)
         self.token = nn.Linear(384, 1)
         self.sentence = nn.Parameter(torch.tensor([1.0, 0.0]))
         nn.init.normal_(self.token.weight, std=0.02)

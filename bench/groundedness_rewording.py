@@ -133,6 +133,7 @@ def _respell(text: str, words: WordNet, rng: random.Random) -> Edit | None:
 
 
 def _drop(text: str, words: WordNet, rng: random.Random) -> Edit | None:
+    """Leave out an aside, a leading phrase or a trailing one."""
     found = [*_ASIDE.finditer(text), *_TAIL.finditer(text), *_LEAD.finditer(text)]
     if not found:
         return None

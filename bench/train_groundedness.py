@@ -11,9 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import count
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -37,9 +41,9 @@ BATCH_TOKENS = 2048
 CHECKPOINT_EVERY = 100
 PEAK_RATE = 1.6e-4
 WARM_UP = 100
-FALL_FROM = 0.55
+FALL_FROM = 0.65
 # Per pool: answers of RAGTruth, of WiCE, and made ones; about a hundred steps.
-POOL = (130, 16, 1100)
+POOL = (150, 18, 800)
 EVIDENCE = (50, 156)
 
 
@@ -58,7 +62,7 @@ class Pools:
         rng = random.Random(SEED + number)
         writer = AnswerWriter(self.material, rng, self.words)
         answers: list[Answer] = rng.sample(self.ragtruth, POOL[0]) + rng.sample(self.wice, POOL[1])
-        answers += [writer.write() for _ in range(POOL[2])]
+        answers += [answer for _ in range(POOL[2]) for answer in writer.write()]
         examples = [e for answer in answers for e in self.maker(answer, rng.randint(*EVIDENCE))]
         examples = [e for e in examples if e.at]
         examples.sort(key=lambda e: len(e.ids) + rng.random() * 8)
@@ -74,7 +78,7 @@ class Pools:
 
 
 def rate(step: int, steps: int) -> float:
-    """Return the learning rate: up over the warm-up, level, and down to nothing over the last 45 %."""
+    """Return the learning rate: up over the warm-up, level, and down to nothing over the last 35 %."""
     fall = min(1.0, (steps - step) / ((1 - FALL_FROM) * steps))
     return PEAK_RATE * min(1.0, (step + 1) / WARM_UP) * max(fall, 0.0)
 
@@ -116,13 +120,27 @@ class Checkpoint:
         self.progress.write_text(json.dumps({"step": step, "pool": pool}))
 
 
-def steps_from(pools: Pools, first: int) -> Iterator[tuple[int, Sequence[Example]]]:
-    """Yield batches with the number of the pool after theirs."""
-    number = first
-    while True:
-        for batch in pools.batches(number):
-            yield number + 1, batch
-        number += 1
+_POOLS: dict[str, Pools] = {}
+
+
+def _prepare(folder: Path) -> None:
+    os.nice(10)
+    _POOLS["only"] = Pools(folder)
+
+
+def _batches(number: int) -> list[list[Example]]:
+    return _POOLS["only"].batches(number)
+
+
+def steps_from(folder: Path, first: int) -> Iterator[tuple[int, Sequence[Example]]]:
+    """Yield batches with the number of the pool after theirs; another process makes the next pool meanwhile."""
+    with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (folder,)) as maker:
+        coming = maker.submit(_batches, first)
+        for number in count(first + 1):
+            batches = coming.result()
+            coming = maker.submit(_batches, number)
+            for batch in batches:
+                yield number, batch
 
 
 def train(folder: Path, work: Path, steps: int) -> None:
@@ -135,7 +153,7 @@ def train(folder: Path, work: Path, steps: int) -> None:
     checkpoint = Checkpoint(work)
     step, first = checkpoint.load(model, optimiser)
     started, mean = time.monotonic(), 0.0
-    for pool, batch in steps_from(Pools(folder), first):
+    for pool, batch in steps_from(folder, first):
         if step >= steps:
             break
         for group in optimiser.param_groups:

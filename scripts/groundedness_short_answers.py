@@ -61,7 +61,7 @@ class Row:
     spans
         Offsets of what the documents do not support.
     made
-        Whether it was made here.
+        How it was made; empty where people annotated it.
     """
 
     group: str
@@ -69,7 +69,7 @@ class Row:
     documents: tuple[str, ...]
     response: str
     spans: tuple[tuple[int, int], ...]
-    made: bool = False
+    made: str = ""
 
 
 def make_short_answers(rows: Sequence[Row], rng: random.Random) -> list[Row]:
@@ -105,7 +105,7 @@ def _answer(row: Row, stranger: Row | None, common: Sequence[str], rng: random.R
         if invented:
             spans.append((len(text), len(text) + len(sentence)))
         text += sentence + " "
-    return Row(row.group, row.query, row.documents, text.strip(), tuple(spans), made=True)
+    return Row(row.group, row.query, row.documents, text.strip(), tuple(spans), made="short")
 
 
 def _invent(chosen: list[tuple[str, bool]], row: Row, stranger: Row | None, rng: random.Random) -> None:

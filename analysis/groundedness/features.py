@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.groundedness.agreement import AGREEMENT_FEATURES, NEGATION, Places, PlacesMaker, agreement
 from analysis.groundedness.tokens import NAME, NUMBER, Tokens, tokenize
 
 Floats = NDArray[np.float64]
@@ -26,6 +27,7 @@ SENTENCE_FEATURES = (
     "document_gap", "evidence_gap", "window_gap", "evidence_negation",
     # length, position and manner
     "content_words", "query_share", "position", "first", "last", "sentences", "list_item", "hedge", "closing", "meta",
+    *AGREEMENT_FEATURES,
 )  # fmt: skip
 
 RESPONSE_FEATURES = (
@@ -44,7 +46,6 @@ _CLOSING = re.compile(r"^\W*(?:overall|in (?:conclusion|summary|general)|to summ
 _META = re.compile(
     r"\b(?:passages?|documents?|context|provided|given|according|mentioned|states?|stated|information)\b", re.IGNORECASE
 )
-_NEGATION = frozenset("no not never none neither nor cannot without n't".split())
 _RARITY_OF_STRANGERS = 1.0
 _STRANGER_THOUSANDTHS = 1000
 _MOST = 3
@@ -72,6 +73,7 @@ class Reference:
     number_contexts: frozenset[tuple[str, str]]
     documents: tuple[frozenset[str], ...]
     passages: tuple[Passage, ...]
+    places: Places
     query: frozenset[str]
     n_tokens: int
 
@@ -123,7 +125,9 @@ def read_reference(
     pairs: set[tuple[str, str]] = set()
     triples: set[tuple[str, str, str]] = set()
     numbers: set[tuple[str, str]] = set()
+    places = PlacesMaker()
     for tokens in (*parts, asked):
+        places.text(tokens)
         content = content_forms(tokens)
         pairs.update(zip(content, content[1:], strict=False))
         triples.update(zip(tokens.form, tokens.form[1:], tokens.form[2:], strict=False))
@@ -136,6 +140,8 @@ def read_reference(
         for number, (tokens, spans) in enumerate(zip(parts, document_sentences, strict=True))
         for passage in _passages(number, tokens, spans)
     ]
+    for told in (*(passage.forms for passage in passages), query_forms):
+        places.passage(told)
     return Reference(
         forms=forms,
         prefixes=frozenset(form[:5] for form in forms),
@@ -144,6 +150,7 @@ def read_reference(
         number_contexts=frozenset(numbers),
         documents=documents_forms,
         passages=tuple(passages),
+        places=places.places(),
         query=query_forms,
         n_tokens=sum(map(len, parts)),
     )
@@ -156,7 +163,7 @@ def _passages(document: int, tokens: Tokens, spans: Sequence[Span]) -> list[Pass
         while i < len(tokens) and tokens.start[i] < end:
             if tokens.content[i]:
                 forms.append(tokens.form[i])
-            elif tokens.form[i] in _NEGATION or tokens.form[i].endswith("n't"):
+            elif tokens.form[i] in NEGATION or tokens.form[i].endswith("n't"):
                 negated = True
             i += 1
         found.append(Passage(document, start, end, frozenset(forms), negated))
@@ -205,9 +212,10 @@ class FeatureReader:
         content = content_forms(tokens)
         distinct = frozenset(content)
         passage, gaps = self._gaps(tokens, distinct, reference)
+        near = passage.forms if passage else frozenset()
         values = [
             *self._new_words(content, distinct, reference),
-            *_numbers_and_names(tokens, reference, passage.forms if passage else frozenset()),
+            *_numbers_and_names(tokens, reference, near),
             *_sequences(tokens, content, reference),
             *gaps,
             math.log1p(len(content)),
@@ -215,6 +223,7 @@ class FeatureReader:
             *_position(*place),
             float(listed),
             *_manner(sentence),
+            *agreement(tokens, reference.places, reference.triples, near, self.weight),
         ]
         return SentenceFacts(values, passage, len(tokens), distinct)
 
@@ -236,7 +245,7 @@ class FeatureReader:
         weight = self.weight(distinct) or 1.0
         passage, covered, window = self._closest(distinct, reference)
         document = max((self.weight(distinct & forms) for forms in reference.documents), default=0.0)
-        negated = any(form in _NEGATION or form.endswith("n't") for form in tokens.form)
+        negated = any(form in NEGATION or form.endswith("n't") for form in tokens.form)
         mismatch = float(passage is not None and negated != passage.negated)
         return passage, [1 - document / weight, 1 - covered / weight, 1 - window / weight, mismatch]
 

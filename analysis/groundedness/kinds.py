@@ -28,6 +28,7 @@ _GREETING_WORDS = (
 _OFFERS = re.compile(rf"^\W*(?:{'|'.join(_OFFER_WORDS)})\b", re.IGNORECASE)
 _SMALL_TALK = re.compile(rf"^\W*(?:{'|'.join(_GREETING_WORDS)})(?!\w)", re.IGNORECASE)
 _TURN = re.compile(r"\b(?:but|however|although|though|instead)\b", re.IGNORECASE)
+_FENCE = "```"
 _SHORT_TALK_WORDS = 9
 _LONGEST_LEAD_IN = 22
 _FOREIGN = frozenset(
@@ -49,8 +50,11 @@ _LATIN_SHARE = 0.7
 def is_claim(sentence: str) -> bool:
     """Whether a sentence states something about the world that a document could support.
 
-    Questions, greetings, offers of help, refusals, and lines that only introduce what follows do not.
+    Questions, greetings, offers of help, refusals, the beginning of a block of code, and lines that only introduce
+    what follows do not.
     """
+    if sentence.lstrip().startswith(_FENCE):
+        return False
     words = re.findall(r"[^\W_]+(?:['’][^\W_]+)*", sentence)
     if any(word[0].isdigit() for word in words):
         return True

@@ -1,7 +1,7 @@
 """The scorer that needs no model: unsupported words, numbers and names, weighed by a logistic head.
 
-It sees content that no document contains. It cannot see a negation, nor a fact whose words all occur somewhere in
-the documents but not together.
+It sees content that no document contains, and hardly a fact whose words all occur somewhere in the documents but not
+together.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from analysis.groundedness.features import (
 from analysis.groundedness.head import Calibration, Head, sigmoid
 from analysis.groundedness.kinds import is_claim, looks_english
 from analysis.groundedness.tokens import claim_start
-from undertow.text import sentences
+from undertow.text import detect_language, sentences
 
 Floats = NDArray[np.float64]
 _HEAD = 500
@@ -243,7 +243,14 @@ def why_not(response: str, documents: Sequence[str]) -> str:
     if not any(document.strip() for document in documents):
         return "no documents were given"
     if not looks_english(response):
-        return "the response is not in English, and this scorer was made for English"
-    if not looks_english(" ".join(document[:_HEAD] for document in documents)):
-        return "the documents are not in English, and this scorer was made for English"
+        return f"the response is {_in_language(response)}, and this scorer was made for English"
+    read = " ".join(document[:_HEAD] for document in documents)
+    if not looks_english(read):
+        return f"the documents are {_in_language(read)}, and this scorer was made for English"
     return ""
+
+
+def _in_language(text: str) -> str:
+    """Name the language of a text that is not English, where it can be told."""
+    language = detect_language(text)
+    return "not in English" if language in (None, "en") else f"in another language ({language})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any
 
 from analysis.groundedness.features import Passage, Reference, Span, content_forms
@@ -17,6 +18,8 @@ QUERY_TOKENS = 24
 _PASSAGES_PER_CLAIM = 4
 _OVERLAP_SHARE = 0.5
 _CLS, _SEP = 101, 102
+# Codes of `meetings`; evidence has the first six types, the response the next.
+MEETINGS = 6
 
 Weight = Callable[[frozenset[str]], float]
 
@@ -30,7 +33,7 @@ class Window:
     ids
         Word pieces, special ones included.
     types
-        0 for evidence, 1 for response; as long as `ids`.
+        Evidence or response, and how each word piece meets the other side: see `meetings`; as long as `ids`.
     at
         Positions in `ids` of the word pieces of the response.
     spans
@@ -177,6 +180,28 @@ class _Claim:
     offsets: list[Span]
 
 
+def meetings(ids: Sequence[int], other: Sequence[int]) -> list[int]:
+    """Return for every word piece how it meets the other text.
+
+    Returns
+    -------
+    list[int]
+        0: not there. 1: there. 2: there behind the same word piece as here. 3: there before the same one. 4: both.
+        5: neither, while its two neighbours stand around something else there.
+    """
+    known, pairs, around = set(other), set(pairwise(other)), set(zip(other, other[2:], strict=False))
+    found = []
+    for i, token in enumerate(ids):
+        before = ids[i - 1] if i else _CLS
+        after = ids[i + 1] if i + 1 < len(ids) else _SEP
+        left, right = (before, token) in pairs, (token, after) in pairs
+        if left or right:
+            found.append(2 * left + 3 * right - (left and right))
+        else:
+            found.append(5 if (before, after) in around else int(token in known))
+    return found
+
+
 def _groups(lengths: Sequence[int]) -> list[Span]:
     """Cut a run of claims into groups of at most 92 word pieces."""
     groups, first, size = [], 0, 0
@@ -194,9 +219,13 @@ def _window(evidence: list[int], claims: Sequence[_Claim]) -> Window:
     ids = [_CLS, *evidence, _SEP]
     start = len(ids)
     said = [token for claim in claims for token in claim.ids]
+    types = (
+        *(0, *meetings(evidence, said), 0),
+        *(MEETINGS + code for code in (*meetings(said, evidence), 0)),
+    )
     return Window(
         (*ids, *said, _SEP),
-        (0,) * start + (1,) * (len(said) + 1),
+        types,
         tuple(range(start, start + len(said))),
         tuple(span for claim in claims for span in claim.offsets),
         tuple(claim.index for claim in claims for _ in claim.ids),

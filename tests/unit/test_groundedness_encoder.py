@@ -15,7 +15,7 @@ from analysis.groundedness.encoder import (
     verdict_features,
 )
 from analysis.groundedness.features import Passage, read_reference
-from analysis.groundedness.windows import WindowMaker, WordPieces, pack_passages, rank_passages
+from analysis.groundedness.windows import MEETINGS, WindowMaker, WordPieces, meetings, pack_passages, rank_passages
 from undertow.errors import ModelMissingError
 from undertow.text import sentences
 
@@ -102,8 +102,17 @@ def test_windows_cover_every_claim_once_and_fit_the_graph() -> None:
     assert seen == list(range(40))
     for window in windows:
         assert len(window.ids) == len(window.types)
-        assert len(window.at) == len(window.spans) == len(window.sentence) == sum(window.types) - 1
+        assert len(window.at) == len(window.spans) == len(window.sentence)
+        assert [i for i, kind in enumerate(window.types) if kind >= MEETINGS][:-1] == list(window.at)
+        assert set(window.types) <= set(range(2 * MEETINGS))
         assert all(spans[i][0] <= a < b <= spans[i][1] for (a, b), i in zip(window.spans, window.sentence, strict=True))
+
+
+def test_a_word_piece_meets_the_other_side_alone_beside_its_neighbours_or_in_the_place_of_another() -> None:
+    assert meetings([1, 2, 3, 4, 9], [7, 1, 2, 8, 4, 3]) == [3, 2, 5, 1, 0]
+    assert meetings([1, 2, 3], [1, 2, 3]) == [3, 4, 2]
+    assert meetings([1, 2, 3], []) == [0, 0, 0]
+    assert meetings([], [1]) == []
 
 
 def test_marks_and_verdicts_are_finite_at_the_extremes() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -182,3 +183,22 @@ def test_three_hundred_answers_take_about_a_second_of_one_core() -> None:
         scorer.score(response, documents)
     # Four times the bench's bar: this only catches a change of complexity.
     assert (time.process_time() - start) / 30 < 4 / 300
+
+
+@pytest.mark.parametrize(
+    ("response", "documents", "reason"),
+    [
+        ("Die Karte kostet im Monat zwei Euro und fünfzig Cent.", ["The card is free."], "the response is .*\\(de\\)"),
+        ("The card is free of charge.", ["La carte coûte deux euros par mois."], "the documents are .*\\(fr\\)"),
+    ],
+)
+def test_what_is_in_another_language_is_said_to_be_in_which(response: str, documents: list[str], reason: str) -> None:
+    result = load_scorer("lexical").score(response, documents)
+    assert result.status == "not_evaluated"
+    assert re.match(reason, result.reason)
+
+
+def test_the_beginning_of_a_block_of_code_is_no_claim() -> None:
+    response = "The card is free.\n\n```python\nfee = 0\nprint(fee)\n```\n"
+    claims = load_scorer("lexical").score(response, ["The card is free."]).claims
+    assert [claim.verdict for claim in claims] == ["supported", "not_a_claim"]
