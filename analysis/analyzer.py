@@ -10,8 +10,8 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from undertow.config import Settings
 from undertow.embedding import Embedder, load_embedder
+from undertow.settings import Settings
 from undertow.store import Store
 
 EVER = datetime(1, 1, 2)  # noqa: DTZ001 - times of the store are naive UTC; leaves room for a day before it

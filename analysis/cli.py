@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from analysis.analyzer import Report
     from analysis.pipeline import Pipeline, Run
-    from undertow.config import Settings
+    from undertow.settings import Settings
 
 
 @click.command()

@@ -14,8 +14,8 @@ import pyarrow as pa
 from analysis.analyzer import Analyzer, Batch, Context, Report, Shared
 from analysis.analyzers import ANALYZERS
 from undertow.clock import utc_now
-from undertow.config import Settings
 from undertow.errors import ConfigError
+from undertow.settings import Settings
 from undertow.store import Store, data_version, reads
 
 _log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from analysis.groundedness.base import Scorer
 from analysis.groundedness.calibrated import Recalibration
 from analysis.metrics.calibration import Study, best_threshold, missing, study
 from undertow.clock import utc_now
-from undertow.config import Settings
-from undertow.store import Store, reads
+from undertow.settings import Settings
+from undertow.store import Store, answer_reads
 
 Status = Literal["insufficient", "learned", "applied", "reverted", "nothing_to_revert"]
 _FOLLOWERS = ("trends", "flags")
@@ -67,7 +67,7 @@ class Outcome:
 def learn(store: Store, settings: Settings, *, apply: bool) -> Outcome:
     """Learn a recalibration of the configured scorer from all verdicts on its answers; put it in force if asked."""
     scorer = scoring.plain_scorer(settings)
-    verdicts = store.query(reads.VERDICTS_WITH_ANSWER).to_pylist()
+    verdicts = store.query(answer_reads.VERDICTS_WITH_ANSWER).to_pylist()
     usable = [row for row in verdicts if (row["evaluator"], row["scorer_version"]) == (scorer.name, scorer.version)]
     labels = np.array([row["ungrounded"] for row in usable], dtype=bool)
     lacking = missing(labels)
@@ -149,7 +149,7 @@ def _commit(
 
 def _stored(store: Store, scorer: Scorer) -> list[dict[str, Any]]:
     bound = {"scorer": scorer.name, "version": scorer.version}
-    return [dict(row) for row in store.query(reads.SCORED_GROUNDEDNESS, bound).to_pylist()]
+    return [dict(row) for row in store.query(answer_reads.SCORED_GROUNDEDNESS, bound).to_pylist()]
 
 
 def _raw(row: Mapping[str, Any]) -> float:

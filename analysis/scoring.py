@@ -13,8 +13,8 @@ import pyarrow as pa
 from analysis.groundedness import load_scorer
 from analysis.groundedness.base import Scorer
 from analysis.groundedness.calibrated import KIND, Applied, CalibratedScorer, Recalibration
-from undertow.config import Settings
-from undertow.store import Store, reads
+from undertow.settings import Settings
+from undertow.store import Store, answer_reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def configured_scorer(store: Store, settings: Settings) -> Scorer:
 
 def holding(store: Store, artifact_id: str | None = None) -> Stored | None:
     """Return the newest row of the history of recalibrations, or the named one."""
-    rows = store.query(reads.CALIBRATIONS, {"id": artifact_id}).to_pylist()
+    rows = store.query(answer_reads.CALIBRATIONS, {"id": artifact_id}).to_pylist()
     if not rows:
         return None
     return Stored(rows[0]["artifact_id"], rows[0]["created_at"], Applied.from_bytes(rows[0]["body"]))

@@ -1,4 +1,7 @@
-"""Two made-up sets of labelled questions, expanded from a grammar: round intents of a helpdesk, ragged ones of a shop.
+"""Made-up sets of labelled questions, expanded from a grammar.
+
+A helpdesk with round intents, a shop with ragged ones, and an assistant with 150 intents of a hundred questions each
+beside questions that are out of its scope.
 
 A line of a grammar in ``topic_sets/`` is ``intent: pattern; pattern; …``. ``(a|b)`` chooses, ``{name}`` fills a
 slot, and every text may get an opening and a closing. The helpdesk is balanced; the shop's intents
@@ -36,6 +39,20 @@ _SLOTS = {
     "gift": "my mother|a friend|my nephew|a colleague|my wife|our neighbour".split("|"),
     "place": "Austria|the countryside|an island|my office|a parcel station|Belgium|Finland".split("|"),
     "size": "medium|extra large|size 42|a smaller size|size 38|a bigger size".split("|"),
+    "account": "my checking account|my savings account|the joint account|my business account".split("|"),
+    "newaccount": "a savings account|a checking account|a joint account|an account for my child".split("|"),
+    "money": "fifty dollars|two hundred dollars|1500 dollars|ninety euros|a thousand euros".split("|"),
+    "person": "my wife|my boss|Tom|Anna|my brother|my neighbour|Grace|my son".split("|"),
+    "time": "today|tomorrow|on friday|this weekend|next week|in july|tonight|on the fifth".split("|"),
+    "city": "Rome|Oslo|Chicago|Madrid|Tokyo|Denver|Lisbon|Cairo|Boston|Prague".split("|"),
+    "country": "Japan|Brazil|Kenya|Norway|Peru|India|Egypt|Canada".split("|"),
+    "spot": "the station|the harbour|the town hall|the zoo|the mall|the stadium|the library".split("|"),
+    "store": "the supermarket|the bakery|the toy store|the hardware store|the bookshop|the drugstore".split("|"),
+    "bill": "electricity|water|phone|gas|internet|cable".split("|"),
+    "goods": "groceries|clothes|fuel|books|coffee|toys".split("|"),
+    "dish": "lasagna|pancakes|chicken soup|apple pie|beef stew|risotto|fish tacos|banana bread".split("|"),
+    "household": "kitchen|bedroom|living room|hall|basement|bathroom".split("|"),
+    "animal": "owls|whales|penguins|horses|bees|foxes|elephants".split("|"),
 }
 
 
@@ -52,7 +69,19 @@ def shop(seed: int = 0, largest: int = 320) -> Labelled:
     return _expand(lines, sizes, random.Random(seed))  # noqa: S311 -- a repeatable set, not a secret
 
 
-SETS = {"made-up helpdesk": helpdesk, "made-up shop": shop}
+def assistant(seed: int = 0, each: int = 100) -> Labelled:
+    """Return at most ``each`` distinct texts of each of 150 intents of a household assistant, and their intents."""
+    lines = _lines("assistant")
+    return _expand(lines, [each] * len(lines), random.Random(seed))  # noqa: S311 -- a repeatable set, not a secret
+
+
+def out_of_scope(seed: int = 0, each: int = 100) -> list[str]:
+    """Return questions that belong to no intent of `assistant`, ``each`` of ten kinds."""
+    lines = _lines("out_of_scope")
+    return _expand(lines, [each] * len(lines), random.Random(seed))[0]  # noqa: S311 -- a repeatable set, not a secret
+
+
+SETS = {"made-up helpdesk": helpdesk, "made-up shop": shop, "made-up assistant": assistant}
 
 
 def _lines(name: str) -> list[tuple[str, list[str]]]:
@@ -64,9 +93,10 @@ def _lines(name: str) -> list[tuple[str, list[str]]]:
 def _expand(lines: list[tuple[str, list[str]]], sizes: list[int], rng: random.Random) -> Labelled:
     texts: dict[str, str] = {}
     for (name, patterns), size in zip(lines, sizes, strict=True):
+        wanted = len(texts) + size
         for _ in range(_TRIES * size):
             texts.setdefault(_text(rng.choice(patterns), rng), name)
-            if sum(owner == name for owner in texts.values()) >= size:
+            if len(texts) >= wanted:
                 break
     return list(texts), np.array(list(texts.values()))
 

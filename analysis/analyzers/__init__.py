@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analysis.analyzer import Analyzer
 from analysis.analyzers.alerts import Alerts
+from analysis.analyzers.bias import Bias
 from analysis.analyzers.consistency import Consistency
 from analysis.analyzers.cost import Cost
 from analysis.analyzers.drift import Drift
@@ -31,6 +32,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     Judged(),
     Refusals(),
     Safety(),
+    Bias(),
     Cost(),
     Trends(),
     Alerts(),

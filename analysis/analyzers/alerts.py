@@ -16,7 +16,7 @@ import pyarrow as pa
 from analysis.analyzer import Batch, Context
 from analysis.localtime import to_local
 from analysis.metrics.burst import Burst, find_bursts
-from undertow.store import reads
+from undertow.store import trend_reads
 
 _DIGITS = 9  # sums in another order differ beyond them, and an equal firing is not told again
 _BEYOND_DOUBT = 20.0  # standard deviations from which a burst cannot be more certain
@@ -39,7 +39,7 @@ class Monitor:
     metric: str
     words: str
     weight: float = 0.7
-    sql: str = reads.HOURLY
+    sql: str = trend_reads.HOURLY
     counts: bool = True
     z: float = 6.0
     ratio: float = 2.0
@@ -51,7 +51,7 @@ MONITORS: tuple[Monitor, ...] = (
         "cost",
         "cost",
         "{service} cost ${value:.2f} from {start} to {end}, {times:.1f} times what {n:,.0f} turns usually cost.",
-        sql=reads.HOURLY_COST,
+        sql=trend_reads.HOURLY_COST,
         weight=0.8,
         counts=False,
         z=8.0,
@@ -97,12 +97,12 @@ class Alerts:
 
     def run(self, context: Context) -> Iterator[Batch]:
         """Look for bursts where hours changed, and for days that closed; write what is not told yet."""
-        told = {row["event_id"]: row for row in context.store.query(reads.FIRINGS).to_pylist()}
+        told = {row["event_id"]: row for row in context.store.query(trend_reads.FIRINGS).to_pylist()}
         rows: list[dict[str, Any]] = []
-        if context.store.query(reads.ROLLUP_HOURS, context.scope).num_rows:
+        if context.store.query(trend_reads.ROLLUP_HOURS, context.scope).num_rows:
             rows += _continued([row for monitor in MONITORS for row in _bursts(context, monitor)], told)
-        rows += [_drift(row) for row in context.store.query(reads.DRIFTED, {"now": context.now}).to_pylist()]
-        rows += [_topic(row) for row in context.store.query(reads.NEW_TOPICS).to_pylist()]
+        rows += [_drift(row) for row in context.store.query(trend_reads.DRIFTED, {"now": context.now}).to_pylist()]
+        rows += [_topic(row) for row in context.store.query(trend_reads.NEW_TOPICS).to_pylist()]
         fresh = [row for row in rows if not _is_told(row, told.get(row["event_id"]))]
         if fresh:
             yield Batch({"alert_events": pa.Table.from_pylist([{**row, "run_id": context.run_id} for row in fresh])})

@@ -14,7 +14,7 @@ from analysis.analyzer import Batch, Context
 from analysis.evaluation import evaluation
 from analysis.metrics import consistency
 from analysis.vectors import Vectors, stacked, vectors_by_hash
-from undertow.store import reads
+from undertow.store import answer_reads
 
 _SAME_QUESTION = 0.98
 _MOST_ANSWERS = 200
@@ -35,7 +35,7 @@ class Consistency:
 
     def run(self, context: Context) -> Iterator[Batch]:
         """Compare every group that a new answer joined."""
-        answers = context.store.query(reads.REPEATED_ANSWERS, context.scope)
+        answers = context.store.query(answer_reads.REPEATED_ANSWERS, context.scope)
         if answers.num_rows == 0:
             return
         calls = answers.to_pylist()

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from analysis.analyzer import Batch, Context
 from analysis.metrics.cost import own_prices, price
-from undertow.store import reads
+from undertow.store import trend_reads
 
 
 class Cost:
@@ -20,7 +20,7 @@ class Cost:
 
     def run(self, context: Context) -> Iterator[Batch]:
         """Price the new calls."""
-        calls = context.store.query(reads.CALLS_TO_PRICE, context.scope)
+        calls = context.store.query(trend_reads.CALLS_TO_PRICE, context.scope)
         if calls.num_rows == 0:
             return
         priced = price(calls, own_prices(context.settings.cost.prices))

@@ -12,7 +12,7 @@ import pyarrow as pa
 from analysis.analyzer import Batch, Context
 from analysis.groundedness.base import Claim, Groundedness, Scorer, score_all
 from analysis.scoring import configured_scorer
-from undertow.store import reads
+from undertow.store import answer_reads
 
 _BATCH = 2000
 
@@ -26,7 +26,7 @@ class GroundednessAnalyzer:
 
     def run(self, context: Context) -> Iterator[Batch]:
         """Score the new answers."""
-        answers = context.store.query(reads.ANSWERS_WITH_DOCUMENTS, context.scope)
+        answers = context.store.query(answer_reads.ANSWERS_WITH_DOCUMENTS, context.scope)
         if answers.num_rows == 0:
             return
         scorer = configured_scorer(context.store, context.settings)

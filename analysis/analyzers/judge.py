@@ -13,8 +13,8 @@ import pyarrow as pa
 from analysis.analyzer import Batch, Context
 from analysis.evaluation import evaluation
 from analysis.judge import Judge, NotJudged, rubrics
-from undertow.config import Rubric
-from undertow.store import reads
+from undertow.settings.analysis import Rubric
+from undertow.store import answer_reads
 
 _BATCH = 200
 _RETRY_AFTER = timedelta(minutes=15)
@@ -61,8 +61,8 @@ class Judged:
 
 def _tasks(context: Context) -> list[_Task]:
     retry = {"retry_before": context.now - _RETRY_AFTER}
-    put_off = {(row["target_id"], row["name"]) for row in context.store.query(reads.PUT_OFF, retry).to_pylist()}
-    calls = context.store.query(reads.ANSWERS_TO_GRADE, {**context.scope, **retry}).to_pylist()
+    put_off = {(row["target_id"], row["name"]) for row in context.store.query(answer_reads.PUT_OFF, retry).to_pylist()}
+    calls = context.store.query(answer_reads.ANSWERS_TO_GRADE, {**context.scope, **retry}).to_pylist()
     return [
         _Task(call, name, rubric)
         for call in calls
@@ -109,7 +109,7 @@ def _bill(context: Context, judge: Judge) -> Iterator[Batch]:
     if not news:
         return
     asked = {"ids": [row["call_id"] for row in news]}
-    known = set(context.store.query(reads.KNOWN_JUDGE_CALLS, asked)["call_id"].to_pylist())
+    known = set(context.store.query(answer_reads.KNOWN_JUDGE_CALLS, asked)["call_id"].to_pylist())
     judge.ledger.taken(sorted(known))
     rows = [{**row, "run_id": context.run_id} for row in news if row["call_id"] not in known]
     if rows:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from analysis.analyzer import Batch, Context
 from analysis.metrics.document_sets import find_new_documents
 from analysis.scenes import moment
-from undertow.store import reads
+from undertow.store import trend_reads
 
 # A deployment rolls out: what it brings is first seen a while after it was announced, or before.
 _ONE_CHANGE = timedelta(hours=24)
@@ -27,10 +27,10 @@ class Prompts:
 
     def run(self, context: Context) -> Iterator[Batch]:
         """Write the versions that new calls used, and every first use of a new one."""
-        versions = context.store.query(reads.PROMPT_VERSIONS, context.scope)
-        found = context.store.query(reads.DISCOVERED_CHANGES, {"head": context.head}).to_pylist()
+        versions = context.store.query(trend_reads.PROMPT_VERSIONS, context.scope)
+        found = context.store.query(trend_reads.DISCOVERED_CHANGES, {"head": context.head}).to_pylist()
         found += _document_sets(context)
-        known = context.store.query(reads.KNOWN_CHANGES).to_pylist()
+        known = context.store.query(trend_reads.KNOWN_CHANGES).to_pylist()
         changes = [{"change_id": _change_id(row), **row, "source": "telemetry"} for row in found]
         changes = [row for row in changes if not any(_same(row, old) for old in known)]
         if versions.num_rows == 0 and not changes:
@@ -42,7 +42,7 @@ class Prompts:
 
 
 def _document_sets(context: Context) -> list[dict[str, Any]]:
-    given = context.store.query(reads.DOCUMENTS_FIRST_GIVEN, {"head": context.head}).to_pandas()
+    given = context.store.query(trend_reads.DOCUMENTS_FIRST_GIVEN, {"head": context.head}).to_pandas()
     rows = []
     for service, texts in given.groupby("service_name"):
         for burst in find_new_documents(texts["document"], texts["first_given"]):

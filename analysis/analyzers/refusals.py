@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from analysis.analyzer import Batch, Context
 from analysis.metrics.refusal import find_refusal, is_refusal
-from undertow.store import reads
+from undertow.store import answer_reads
 
 
 class Refusals:
@@ -21,7 +21,7 @@ class Refusals:
 
     def run(self, context: Context) -> Iterator[Batch]:
         """Look at the new answers; one that changed and refuses no longer loses its row."""
-        answers = context.store.query(reads.NEW_ANSWERS, context.scope)
+        answers = context.store.query(answer_reads.NEW_ANSWERS, context.scope)
         if answers.num_rows == 0:
             return
         judged = {text: is_refusal(text) for text in set(answers["response"].to_pylist())}

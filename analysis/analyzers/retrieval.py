@@ -14,7 +14,7 @@ from analysis.analyzer import Batch, Context
 from analysis.evaluation import evaluation
 from analysis.metrics import relevance, utilisation
 from analysis.vectors import vectors_by_hash
-from undertow.store import reads
+from undertow.store import answer_reads
 
 _BATCH = 2000
 _EVALUATOR = "embedding-relevance"
@@ -32,7 +32,7 @@ class Retrieval:
 
     def run(self, context: Context) -> Iterator[Batch]:
         """Judge the new answers."""
-        answers = context.store.query(reads.RETRIEVALS, context.scope)
+        answers = context.store.query(answer_reads.RETRIEVALS, context.scope)
         if answers.num_rows == 0:
             return
         parsed: Parsed = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -15,6 +14,18 @@ import pandas as pd
 import pyarrow as pa
 
 from analysis.analyzer import EVER, NEVER, Batch, Context
+from analysis.analyzers.topic_fields import FieldStudy
+from analysis.analyzers.topic_rows import (
+    added,
+    all_levels,
+    artifact_row,
+    counted,
+    event_row,
+    of_themes,
+    sample,
+    topic_row,
+    unpacked,
+)
 from analysis.drift import session_groups
 from analysis.localtime import day_start
 from analysis.topics import Topic, TopicEvent
@@ -27,34 +38,47 @@ from undertow.store import reads
 FIELD: Literal["prompt"] = "prompt"
 _ASSIGNMENT = ("topic_id", "membership", "novelty", "x", "y", "sub_id")
 _SEED = 0
+_WEEK = 7  # a subject too small for one day is looked for in a week; shares are compared by whole weeks
 _HELD_BACK_DAYS = 7  # a first run leaves them out of its fit, so that it can say what emerged in them
 _LEAST_PAST_ROWS = 300
 _LEAST_PAST_DAYS = 14
 _REFIT_GROWTH = 0.5
-_MOST_ROWS = 20_000
 
 
 class Topics:
-    """Keeps the topic model: fit, watch, refit, assign."""
+    """Keeps the topic models: fit, watch, refit, assign."""
 
     name = "topics"
     version = "1"
     requires = ("embed",)
 
     def run(self, context: Context) -> Iterator[Batch]:
-        """Assign what is new; say what emerged."""
-        wanted = context.store.query(reads.TO_ASSIGN, context.scope).num_rows
-        if wanted == 0:
-            return
-        model = context.embedder.name
-        counted = context.store.query(reads.TURNS_WITH_VECTOR, {"head": context.head, "model": model})
-        turns = int(counted.column("turns")[0].as_py())
+        """Assign what is new; say what emerged. Then the fields that were asked for besides."""
+        free = int(context.store.query(reads.FREE_TOPIC_ID).column("free")[0].as_py())
+        study = self._questions(context)
+        if study is not None:
+            rows = context.store.query(reads.TO_ASSIGN, context.scope).num_rows
+            yield Batch(study.tables(), delete=study.gone(), rows=rows)
+            free = max(free, study.next_id)
+        for field in context.settings.analysis.topic_fields:
+            if field != FIELD:
+                other = FieldStudy(context, field, free)
+                batch = other.batch()
+                if batch is not None:
+                    yield batch
+                free = other.least_id
+
+    def _questions(self, context: Context) -> _Study | None:
+        if context.store.query(reads.TO_ASSIGN, context.scope).num_rows == 0:
+            return None
+        found = context.store.query(reads.TURNS_WITH_VECTOR, {"head": context.head, "model": context.embedder.name})
+        turns = int(found.column("turns")[0].as_py())
         if turns == 0:
-            return
+            return None
         study = _Study(context, turns)
         study.watch_days()
         study.refit_if_due()
-        yield Batch(study.tables(), delete=study.gone(), rows=wanted)
+        return study
 
 
 class _Study:
@@ -67,6 +91,7 @@ class _Study:
 
     def __init__(self, context: Context, turns: int) -> None:
         self._context = context
+        self._had: set[int] = set()  # topics of the questions that the store holds
         self._reach = np.timedelta64(parse_duration(context.settings.analysis.reference))
         stored = self._load()
         self._turns = turns
@@ -82,8 +107,9 @@ class _Study:
         return self._turns >= fitted_rows * (1 + _REFIT_GROWTH)
 
     def _first(self, day: np.datetime64) -> datetime:
-        """The start of the reference window of a day."""
-        return day_start((day - self._reach).astype("datetime64[D]"), ZoneInfo(self._context.settings.timezone))
+        """The start of the reference window of the week that ends with a day."""
+        start = (day - self._reach).astype("datetime64[D]") - np.timedelta64(_WEEK - 1, "D")
+        return day_start(start, ZoneInfo(self._context.settings.timezone))
 
     def _read(self, turns: Turns) -> None:
         present = ~np.isnan(turns.vectors[FIELD][:, 0])
@@ -106,20 +132,49 @@ class _Study:
         ).groups
         for number, day in enumerate(days):
             self._context.report(number, len(days), f"emerging {day}")
-            before = np.flatnonzero((self._day >= day - self._reach) & (self._day < day))
-            today = np.flatnonzero(self._day == day)
-            found = self._watch.look(
-                self._vectors[before],
-                self._vectors[today],
-                [self._texts[row] for row in today],
-                reference_groups=groups[before],
-                current_groups=groups[today],
-                day=day,
-                closed=bool(day < self._today()),
-            )
-            for topic, members in found:
-                self._note_birth(topic, today[list(members)])
+            closed = bool(day < self._today())
+            self._watch_window(day, 1, groups, closed=closed)
+            if closed:
+                self._watch_window(day, _WEEK, groups, closed=True)
+                self._watch_shares(day, groups)
         self._seen_day = days[-1]
+
+    def _watch_window(self, day: np.datetime64, days: int, groups: npt.NDArray[np.int64], *, closed: bool) -> None:
+        """Look for emerging subjects in the ``days`` that end with ``day``."""
+        before, now = self._windows(day, days)
+        found = self._watch.look(
+            self._vectors[before],
+            self._vectors[now],
+            [self._texts[row] for row in now],
+            reference_groups=groups[before],
+            current_groups=groups[now],
+            day=day,
+            closed=closed,
+        )
+        for topic, members in found:
+            self._note_birth(topic, now[list(members)], "day" if days == 1 else "week")
+
+    def _watch_shares(self, day: np.datetime64, groups: npt.NDArray[np.int64]) -> None:
+        """Say which topics faded or grew in the week that ends with ``day``."""
+        before, now = self._windows(day, _WEEK)
+        if len(np.unique(self._day[before])) < _WEEK:
+            return
+        events = self._watch.shifts(
+            self._vectors[before],
+            self._vectors[now],
+            reference_groups=groups[before],
+            current_groups=groups[now],
+            day=day,
+        )
+        at = day_start(day + np.timedelta64(1, "D"), ZoneInfo(self._context.settings.timezone))
+        for event in events:
+            self._events.append(self._event(event, at, "watch"))
+
+    def _windows(self, day: np.datetime64, days: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Rows of the reference and of the ``days`` after it, which end with ``day``."""
+        first = day - np.timedelta64(days - 1, "D")
+        before = (self._day >= first - self._reach) & (self._day < first)
+        return np.flatnonzero(before), np.flatnonzero((self._day >= first) & (self._day <= day))
 
     def _today(self) -> np.datetime64:
         zone = ZoneInfo(self._context.settings.timezone)
@@ -130,14 +185,19 @@ class _Study:
         if not self._due(self._fitted_rows):
             return
         self._context.report(0, 1, "refit")
-        rows = _sample(len(self._frame), _MOST_ROWS)
+        rows = sample(len(self._frame))
         events = self._watch.refit(self._vectors[rows], [self._texts[row] for row in rows])
         born = set(self._exemplars)
         self._fitted_rows, self._moved = len(self._frame), True
-        self._remember_exemplars((*self._watch.model.topics_, *self._watch.model.subtopics_), rows)
+        self._remember_exemplars(all_levels(self._watch.model), rows)
         for event in events:
             if event.kind != "born" or event.topic_id not in born:
                 self._events.append(self._event(event, self._context.now))
+
+    @property
+    def next_id(self) -> int:
+        """The first topic id that the questions do not use."""
+        return self._watch.model.next_id_
 
     def tables(self) -> dict[str, pa.Table]:
         """Everything this run writes."""
@@ -156,9 +216,8 @@ class _Study:
 
     def gone(self) -> Mapping[str, pa.Table] | None:
         """Rows of topics that are no more."""
-        model = self._watch.model
-        alive = {topic.topic_id for topic in (*model.topics_, *model.subtopics_)}
-        dead = sorted(self._stored.keys() - alive)
+        alive = {topic.topic_id for topic in all_levels(self._watch.model)}
+        dead = sorted(self._had - alive)
         return {"topics": pa.table({"topic_id": pa.array(dead, pa.int64())})} if dead else None
 
     def _load(self) -> tuple[TopicWatch, int, np.datetime64] | None:
@@ -168,11 +227,17 @@ class _Study:
         }
         if not all(stored.values()):
             return None
+        watch = TopicWatch.from_arrays(*(unpacked(stored[kind][0]["body"]) for kind in ("centroids", "map")))
+        self._had = {topic.topic_id for topic in all_levels(watch.model)}
         version = orjson.loads(stored["centroids"][0]["version"])
         if version["model"] != self._context.embedder.name:
             return None
-        watch = TopicWatch.from_arrays(*(_unpacked(stored[kind][0]["body"]) for kind in ("centroids", "map")))
+        # Another field may have taken ids since.
+        watch.model.next_id_ = max(watch.model.next_id_, self._free_id())
         return watch, version["rows"], np.datetime64(version["day"])
+
+    def _free_id(self) -> int:
+        return int(self._context.store.query(reads.FREE_TOPIC_ID).column("free")[0].as_py())
 
     def _start(self) -> tuple[TopicWatch, int, np.datetime64]:
         """Fit on the past alone where there is enough of it, so that the newest days can be news."""
@@ -182,13 +247,12 @@ class _Study:
         past = int((self._day < cut).sum())
         if past < _LEAST_PAST_ROWS or (cut - self._day[0]).astype(int) < _LEAST_PAST_DAYS:
             past, cut = len(self._frame), last
-        rows = _sample(past, _MOST_ROWS)
-        free = int(self._context.store.query(reads.FREE_TOPIC_ID).column("free")[0].as_py())
+        rows = sample(past)
         watch = TopicWatch.start(
-            self._vectors[rows], [self._texts[row] for row in rows], self._vectors, first_id=free, seed=_SEED
+            self._vectors[rows], [self._texts[row] for row in rows], self._vectors, first_id=self._free_id(), seed=_SEED
         )
         self._watch, self._moved = watch, True
-        self._remember_exemplars((*watch.model.topics_, *watch.model.subtopics_), rows)
+        self._remember_exemplars(all_levels(watch.model), rows)
         ids, _ = watch.model.assign(self._vectors[:past])
         for event in watch.model.events_:
             mine = np.flatnonzero(ids == event.topic_id)
@@ -201,68 +265,46 @@ class _Study:
         for topic in topics:
             self._exemplars[topic.topic_id] = [interaction[rows[row]] for row in topic.exemplars]
 
-    def _note_birth(self, topic: Topic, rows: npt.NDArray[np.int64]) -> None:
+    def _note_birth(self, topic: Topic, rows: npt.NDArray[np.int64], span: str) -> None:
         self._moved = True
         self._exemplars[topic.topic_id] = self._frame["interaction_id"].iloc[rows[:10]].tolist()
         at = self._frame["start_time"].iloc[rows].min()
         share = f"{topic.share:.0%}".replace("%", " %")
-        sentence = f"A new topic appeared: {topic.label}, {share} of the day's questions."
+        sentence = f"A new topic appeared: {topic.label}, {share} of the {span}'s questions."
         event = TopicEvent("born", topic.topic_id, (), 0, topic.size, sentence)
         self._events.append(self._event(event, at, "emerging"))
 
     def _event(self, event: TopicEvent, at: Any, origin: str = "fit") -> dict[str, Any]:
-        return {
-            "event_id": f"{self._context.run_id}:{len(self._events)}",
-            "topic_id": event.topic_id,
-            "event": event.kind,
-            "happened_at": at,
-            "related": orjson.dumps(event.related).decode(),
-            "origin": origin,
-            "size_before": event.size_before,
-            "size_after": event.size_after,
-            "sentence": event.sentence,
-            "run_id": self._context.run_id,
-        }
+        run_id = self._context.run_id
+        return event_row(event, f"{run_id}:{len(self._events)}", run_id, at, origin)
 
     def _topic_rows(self, turns: pd.DataFrame) -> list[dict[str, Any]]:
-        """Rows of all topics. Sub-topics are counted when everything is assigned anew and keep their rows between."""
+        """Rows of all levels. Sub-topics are counted when everything is assigned anew and keep their rows between."""
         model = self._watch.model
         human = {id_: row["label"] for id_, row in self._stored.items() if row["label_source"] == "human"}
         counts = {0: self._counted(turns, "topic_id"), 1: self._counted(turns, "sub_id")}
+        counts[-1] = of_themes(counts[0], model.topics_)
         total = max(int(counts[0]["turns"].sum()), 1)
-        rows = []
-        for topic in renamed((*model.topics_, *(model.subtopics_ if self._moved else ())), human):
-            known = counts[topic.level]
-            found = known.loc[topic.topic_id] if topic.topic_id in known.index else None
-            rows.append(
-                {
-                    "topic_id": topic.topic_id,
-                    "label": topic.label,
-                    "label_source": "human" if topic.topic_id in human else "keywords",
-                    "keywords": orjson.dumps(topic.keywords).decode(),
-                    "parent_id": topic.parent_id,
-                    "level": topic.level,
-                    "size": 0 if found is None else int(found["turns"]),
-                    "share": 0.0 if found is None else float(found["turns"]) / total,
-                    "exemplars": self._exemplars_of(topic.topic_id),
-                    "x": topic.x,
-                    "y": topic.y,
-                    "first_seen": None if found is None else found["first_seen"],
-                    "last_seen": None if found is None else found["last_seen"],
-                    "state": "provisional" if topic.topic_id in self._watch.provisional else "stable",
-                }
+        shown = renamed(all_levels(model) if self._moved else (*model.themes_, *model.topics_), human)
+        return [
+            topic_row(
+                topic,
+                counts,
+                total,
+                self._exemplars_of(topic.topic_id),
+                human=topic.topic_id in human,
+                state="provisional" if topic.topic_id in self._watch.provisional else "stable",
             )
-        return rows
+            for topic in shown
+        ]
 
     def _counted(self, turns: pd.DataFrame, column: str) -> pd.DataFrame:
         """Turns, first and last time by topic: of those assigned now, and of those that stay where they are."""
-        times = turns.groupby(column)["start_time"]
-        counts = times.agg(turns="size", first_seen="min", last_seen="max")
+        counts = counted(turns, column)
         if self._moved or column != "topic_id":
             return counts
         stay = self._context.store.query(reads.TURNS_BY_TOPIC, self._context.scope).to_pandas().set_index("topic_id")
-        both = pd.concat([stay, counts]).groupby(level=0)
-        return both.agg({"turns": "sum", "first_seen": "min", "last_seen": "max"})
+        return added(stay, counts)
 
     def _exemplars_of(self, topic_id: int) -> str:
         if topic_id in self._exemplars:
@@ -286,36 +328,9 @@ class _Study:
         return calls.merge(pd.DataFrame({"prompt_text_hash": hashes, **columns}), on="prompt_text_hash")
 
     def _artifacts(self) -> pa.Table:
-        version = orjson.dumps(
-            {"model": self._context.embedder.name, "rows": self._fitted_rows, "day": str(self._seen_day)}
-        ).decode()
+        version = {"model": self._context.embedder.name, "rows": self._fitted_rows, "day": str(self._seen_day)}
+        run_id, now = self._context.run_id, self._context.now
         bodies = {"centroids": self._watch.to_arrays(), "map": self._watch.map.to_arrays()}
         return pa.Table.from_pylist(
-            [
-                {
-                    "artifact_id": f"topics:{kind}",
-                    "kind": kind,
-                    "version": version,
-                    "run_id": self._context.run_id,
-                    "created_at": self._context.now,
-                    "body": _packed(arrays),
-                }
-                for kind, arrays in bodies.items()
-            ]
+            [artifact_row(f"topics:{kind}", kind, version, run_id, now, arrays) for kind, arrays in bodies.items()]
         )
-
-
-def _sample(n: int, most: int) -> npt.NDArray[np.int64]:
-    if n <= most:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(_SEED).choice(n, most, replace=False))
-
-
-def _packed(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()
-
-
-def _unpacked(body: bytes) -> Mapping[str, npt.NDArray[Any]]:
-    return np.load(io.BytesIO(body), allow_pickle=False)  # type: ignore[no-any-return]

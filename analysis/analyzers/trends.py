@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analysis.analyzer import Batch, Context
-from undertow.store import reads
+from undertow.store import trend_reads
 
 
 class Trends:
@@ -17,8 +17,8 @@ class Trends:
 
     def run(self, context: Context) -> Iterator[Batch]:
         """Replace the roll-ups of the touched hours."""
-        hours = context.store.query(reads.ROLLUP_HOURS, context.scope)
+        hours = context.store.query(trend_reads.ROLLUP_HOURS, context.scope)
         if hours.num_rows == 0:
             return
-        rows = context.store.query(reads.ROLLUPS, context.scope)
+        rows = context.store.query(trend_reads.ROLLUPS, context.scope)
         yield Batch({"rollups": rows}, delete={"rollups": hours}, rows=hours.num_rows)

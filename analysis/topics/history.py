@@ -9,10 +9,13 @@ import numpy as np
 
 from analysis.topics.geometry import IntArray
 from analysis.topics.identity import MAIN_SHARE, PART_SHARE, overlap
+from analysis.topics.kinship import Kinship
 from analysis.topics.records import Topic, TopicEvent
 
 CHANGE_FACTOR = 1.5
 CHANGE_Z = 3.0
+
+NO_KIN = Kinship()
 
 Topics = Mapping[int, Topic]
 
@@ -23,6 +26,7 @@ def describe_changes(
     old_labels: IntArray,
     new_labels: IntArray,
     earlier: Mapping[int, tuple[float, float]],
+    kin: Kinship = NO_KIN,
 ) -> tuple[TopicEvent, ...]:
     """Return the events between two fits, in order of topic id.
 
@@ -35,21 +39,24 @@ def describe_changes(
     earlier
         By topic id of the later fit its share of the earlier fit's rows, and of how many (effective) rows that is
         known. Both shares are thus counted by the same rule: borders that moved are no growth.
+    kin
+        What became of topics that ended, where rows alone do not tell.
 
     Returns
     -------
     tuple
         A topic grew or shrank when its share changed by half or more and by three standard errors of the
         difference of two proportions. It was split when new topics took at least a fifth of its rows, and
-        merged when at least half of its rows went to one other topic and its id is gone.
+        merged when at least half of its rows went to one other topic and its id is gone, or where ``kin`` says so.
     """
     old_ids, new_ids, table = overlap(old_labels, new_labels)
     flows = {(int(i), int(j)): int(table[r, c]) for r, i in enumerate(old_ids) for c, j in enumerate(new_ids)}
     parts = _parts(before, after, flows, old_labels, new_labels)
-    children = {child for group in parts.values() for child in group}
+    parts.update({topic: group for topic, group in kin.split.items() if topic in before and topic not in parts})
+    children = {child for group in parts.values() for child in group} | set(kin.merged.values())
     events = [
         *_splits(parts, before, after),
-        *_ends(before, after, flows, old_labels, parts),
+        *_ends(before, after, flows, old_labels, parts, kin.merged),
         *(_born(after[i]) for i in sorted(set(after) - set(before) - children)),
         *_sizes(before, after, set(parts), earlier),
     ]
@@ -93,11 +100,14 @@ def _ends(
     flows: Mapping[tuple[int, int], int],
     old_labels: IntArray,
     parts: Mapping[int, tuple[int, ...]],
+    merged: Mapping[int, int],
 ) -> Iterator[TopicEvent]:
     for topic_id in sorted(set(before) - set(after) - set(parts)):
         topic, size = before[topic_id], int((old_labels == topic_id).sum())
         target = max(after, key=lambda j: flows.get((topic_id, j), 0), default=None)
-        if target is not None and size and flows.get((topic_id, target), 0) >= MAIN_SHARE * size:
+        moved = target is not None and size > 0 and flows.get((topic_id, target), 0) >= MAIN_SHARE * size
+        target = target if moved else merged.get(topic_id)
+        if target is not None:
             sentence = f"“{topic.label}” was merged into “{after[target].label}”."
             yield TopicEvent("merged", topic_id, (target,), topic.size, 0, sentence)
         else:

@@ -23,11 +23,19 @@ CENTRAL_MESSAGES = 150
 LONGEST_PHRASE = 4
 KEYWORDS = 8
 EXEMPLARS = 3
-# A single word names a topic only if nearly every message holds it; a phrase says more.
-GOOD_COVERAGE = {1: 0.95, 2: 0.25, 3: 0.2, 4: 0.2}
+# A single word names a topic only if there is nothing to add to it; a phrase says more.
+GOOD_COVERAGE = {2: 0.25, 3: 0.2, 4: 0.2}
 PAIR_COVERAGE = 0.1
 LONGER_KEEPS = {1: 0.35, 2: 0.6, 3: 0.8}
+# A lone word gives way to a phrase around it that this part of its messages hold.
+PHRASE_KEEPS = 0.15
 LENGTH_BONUS = {1: 0.45, 2: 1.0, 3: 1.1, 4: 1.1}
+# Measures of time and number: they may stand in a phrase, but alone they say nothing about a subject.
+VAGUE = frozenset(
+    "week weeks day days month months year years hour hours minute minutes time times today tomorrow yesterday "
+    "tonight morning evening monday tuesday wednesday thursday friday saturday sunday number numbers name names "
+    "new old good bad different first last next long much many right wrong thing case part lot yes".split()
+)
 # Joins two independent finds in one label; reads well in a sentence and in a table.
 JOINT = ", "
 
@@ -153,12 +161,17 @@ def _candidates(ranked: Sequence[_Phrase], texts: Sequence[str]) -> list[str]:
     """Return labels from best to last resort."""
     if not ranked:
         return [_shortened(texts[0]) if texts else "unnamed topic"]
-    best = _longest_equal(ranked)
-    others = [p for p in ranked if not set(p.stems) & set(best.stems) and p.coverage >= PAIR_COVERAGE]
+    telling = [phrase for phrase in ranked if not _is_vague(phrase)] or list(ranked)
+    best = _longest_equal(telling)
+    others = [p for p in telling if not set(p.stems) & set(best.stems) and p.coverage >= PAIR_COVERAGE]
     pairs = [best.shown + JOINT + other.shown for other in others[:5]]
-    if best.coverage >= GOOD_COVERAGE[len(best.stems)]:
+    if len(best.stems) > 1 and best.coverage >= GOOD_COVERAGE[len(best.stems)]:
         return [best.shown, *pairs]
     return [*pairs, best.shown]
+
+
+def _is_vague(phrase: _Phrase) -> bool:
+    return all(word.casefold() in VAGUE for word in phrase.shown.split())
 
 
 def _longest_equal(ranked: Sequence[_Phrase]) -> _Phrase:
@@ -168,7 +181,10 @@ def _longest_equal(ranked: Sequence[_Phrase]) -> _Phrase:
         longer = len(other.stems) > len(best.stems) and set(best.stems) < set(other.stems)
         if longer and other.coverage >= LONGER_KEEPS[len(best.stems)] * best.coverage:
             best = other
-    return best
+    if len(best.stems) > 1:
+        return best
+    around = (p for p in ranked if len(p.stems) > 1 and best.stems[0] in p.stems)
+    return next((p for p in around if p.coverage >= PHRASE_KEEPS * best.coverage), best)
 
 
 def _shortened(text: str, limit: int = 40) -> str:

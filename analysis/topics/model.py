@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -11,25 +10,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.topics import state
-from analysis.topics.clusterers import Clusterer, load_clusterer
-from analysis.topics.clusterers.base import tidy
+from analysis.topics.clusterers import Clusterer
 from analysis.topics.dedup import KeyArray, distinct
 from analysis.topics.evidence import Evidence
-from analysis.topics.geometry import DoubleArray, FloatArray, IntArray, distinct_rows, nearest, unit_rows
+from analysis.topics.geometry import DoubleArray, FloatArray, IntArray, nearest, unit_rows
 from analysis.topics.granularity import choose_labels, closest_layer, worth
 from analysis.topics.history import describe_changes
 from analysis.topics.identity import left_behind, match, reconcile
+from analysis.topics.kinship import find_kin
+from analysis.topics.layers import FEWEST_ROWS_FOR_DENSITY, Layering, learning_rows
 from analysis.topics.map import TopicMap
 from analysis.topics.memory import Memory
 from analysis.topics.partition import Partition, moved_partition, partition_from_labels
 from analysis.topics.records import Topic, TopicEvent
 from analysis.topics.subtopics import continue_subtopics, find_subtopics
-from analysis.topics.summary import describe_topics
+from analysis.topics.summary import describe_themes, describe_topics, located
+from analysis.topics.themes import continue_themes, find_themes, theme_centres
 
-# A density estimate over fewer rows than this is a guess; average linkage needs none.
-FEWEST_ROWS_FOR_DENSITY = 50
-SMALLEST_TOPIC = 5
-ROWS_PER_SMALLEST_TOPIC = 400
 CHOSEN_AGAIN = 2.0
 CLEARLY_BETTER = 0.05
 FINER_PROPOSALS = 3
@@ -38,14 +35,15 @@ FINER_PROPOSALS = 3
 class TopicModel:
     """Topics with a memory, after the conventions of scikit-learn.
 
-    Near-identical texts are merged first, an engine clusters the rest at several granularities, one layer
-    becomes the topics and a finer one the sub-topics. From then on a topic is a centroid and a radius, and
-    `assign` and ``labels_`` follow the same rule: the nearest centroid, if it lies within that topic's radius.
+    Near-identical texts are merged first, an engine clusters the rest (at most 20,000 of them) at several
+    granularities, one layer becomes the topics and a finer one the sub-topics; neighbouring topics form themes. From
+    then on a topic is a centroid and a radius, and `assign` and ``labels_`` follow the same rule: the nearest
+    centroid, if it lies within that topic's radius.
 
     Parameters
     ----------
     clusterer
-        Name of an engine of `analysis.topics.clusterers.CLUSTERERS` ("evoc", "umap-hdbscan", "linkage"), or
+        Name of an engine of `analysis.topics.clusterers.CLUSTERERS` ("ward", "evoc", "umap-hdbscan", "linkage"), or
         an object with ``fit_predict`` and, if it has several layers, ``layers_``. Fewer than 50 distinct texts
         always go to "linkage" unless an object is given.
     min_topic_size
@@ -57,6 +55,8 @@ class TopicModel:
     ----------
     topics_ : tuple of Topic
         The topics, in the order of ``centroids_``.
+    themes_ : tuple of Topic
+        Groups of neighbouring topics, which name them as ``parent_id``; empty below twelve topics.
     subtopics_ : tuple of Topic
         Sub-topics, with ``parent_id``; a topic has either none or at least two.
     labels_ : ndarray of shape (n,), int64
@@ -93,6 +93,7 @@ class TopicModel:
     """
 
     topics_: tuple[Topic, ...]
+    themes_: tuple[Topic, ...]
     subtopics_: tuple[Topic, ...]
     labels_: IntArray
     centroids_: FloatArray
@@ -107,7 +108,7 @@ class TopicModel:
     memory_: Memory
     chosen_on_: int
 
-    def __init__(self, clusterer: str | Clusterer = "evoc", min_topic_size: int | None = None, seed: int = 0) -> None:
+    def __init__(self, clusterer: str | Clusterer = "ward", min_topic_size: int | None = None, seed: int = 0) -> None:
         self.clusterer = clusterer
         self.min_topic_size = min_topic_size
         self.seed = seed
@@ -147,12 +148,14 @@ class TopicModel:
         """
         rows = _checked(X, texts)
         first, group, keys = distinct(texts)
-        layers = self._layers(rows[first])
-        labels, self.silhouette_ = choose_labels(rows[first], layers, self.seed)
+        learnt = rows[first[learning_rows(len(first), self.seed)]]
+        engine = self._engine()
+        layers = engine(learnt)
+        labels, self.silhouette_ = choose_labels(learnt, layers, engine, self.seed)
         ids = np.arange(int(labels.max(initial=-1)) + 1, dtype=np.int64)
-        partition = partition_from_labels(rows[first], labels, ids)
-        self.next_id_, self.chosen_on_ = len(ids), len(first)
-        sub, parents = find_subtopics(rows[first], partition, layers, self.next_id_)
+        partition = partition_from_labels(learnt, labels, ids)
+        self.next_id_, self.chosen_on_, self.topics_ = len(ids), len(first), ()
+        sub, parents = find_subtopics(learnt, partition, layers, self.next_id_)
         self.next_id_ += len(sub.ids)
         self._learn(rows, texts, (first, group, keys), (partition, sub, parents))
         self.events_ = describe_changes({}, self._by_id(), np.full(len(rows), -1), self.labels_, {})
@@ -187,18 +190,21 @@ class TopicModel:
         first, group, keys = distinct(texts)
         before = self._by_id()
         known = self._earlier_topics(rows[first], keys)
-        layers = self._layers(rows[first])
-        partition = self._chosen_anew(rows[first], layers)
+        some = learning_rows(len(first), self.seed)
+        learnt = rows[first[some]]
+        layers = self._engine()(learnt)
+        partition = self._chosen_anew(learnt, layers, len(first))
         if partition is None:
-            partition = self._continued(rows[first], layers, known, ~np.isin(keys, self.member_keys_))
+            partition = self._continued(learnt, layers, known[some], ~np.isin(keys[some], self.member_keys_))
         self.next_id_ = max(self.next_id_, int(partition.ids.max(initial=-1)) + 1)
-        sub, parents = find_subtopics(rows[first], partition, layers, self.next_id_)
-        sub, parents = continue_subtopics(rows[first], self.subpartition_, sub, parents, self.next_id_)
+        sub, parents = find_subtopics(learnt, partition, layers, self.next_id_)
+        sub, parents = continue_subtopics(learnt, self.subpartition_, sub, parents, self.next_id_)
         self.next_id_ = max(self.next_id_, int(sub.ids.max(initial=-1)) + 1)
         earlier = self.memory_.shares(partition)
         came_from = left_behind(rows[first], known, self.partition_, partition.ids)
+        kin = find_kin(self.partition_, partition)
         self._learn(rows, texts, (first, group, keys), (partition, sub, parents))
-        self.events_ = describe_changes(before, self._by_id(), came_from[group], self.labels_, earlier)
+        self.events_ = describe_changes(before, self._by_id(), came_from[group], self.labels_, earlier, kin)
         return self
 
     def assign(self, X: ArrayLike) -> tuple[IntArray, DoubleArray]:
@@ -240,10 +246,11 @@ class TopicModel:
         return novelty
 
     def locate(self, topic_map: TopicMap) -> TopicModel:
-        """Give every topic and sub-topic its position on a map: that of its centroid."""
+        """Give every theme, topic and sub-topic its position on a map: that of its centroid."""
         self._check_fitted()
-        self.topics_ = _located(self.topics_, self.centroids_, topic_map)
-        self.subtopics_ = _located(self.subtopics_, self.subpartition_.centroids, topic_map)
+        self.themes_ = located(self.themes_, theme_centres(self.topics_, self.themes_, self.centroids_), topic_map)
+        self.topics_ = located(self.topics_, self.centroids_, topic_map)
+        self.subtopics_ = located(self.subtopics_, self.subpartition_.centroids, topic_map)
         return self
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -290,6 +297,7 @@ class TopicModel:
             return replace(topic, topic_id=topic.topic_id + offset, parent_id=parent)
 
         self.topics_ = tuple(moved(topic) for topic in self.topics_)
+        self.themes_ = tuple(moved(topic) for topic in self.themes_)
         self.subtopics_ = tuple(moved(topic) for topic in self.subtopics_)
         self.partition_ = replace(self.partition_, ids=self.partition_.ids + offset)
         self.subpartition_ = replace(self.subpartition_, ids=self.subpartition_.ids + offset)
@@ -298,24 +306,8 @@ class TopicModel:
         self.events_ = tuple(replace(event, topic_id=event.topic_id + offset) for event in self.events_)
         self.next_id_ += offset
 
-    def _layers(self, X: FloatArray) -> tuple[IntArray, ...]:
-        """Return label vectors (n,) of every granularity, found on the distinct vectors among ``X`` (n, d)."""
-        first, inverse = distinct_rows(X)
-        size = self.min_topic_size or max(SMALLEST_TOPIC, len(first) // ROWS_PER_SMALLEST_TOPIC)
-        engine = self._engine(len(first), size)
-        if len(first) < max(size, 2):
-            return (np.full(len(X), -1, dtype=np.int64),)
-        order = np.sort(first)
-        labels = np.asarray(engine.fit_predict(X[order]))
-        layers = getattr(engine, "layers_", (labels,))
-        back = np.searchsorted(order, first)[inverse]
-        return tuple(tidy(np.asarray(layer), size)[back] for layer in layers)
-
-    def _engine(self, n: int, size: int) -> Clusterer:
-        if not isinstance(self.clusterer, str):
-            return deepcopy(self.clusterer)
-        engine = load_clusterer(self.clusterer, size, self.seed)
-        return engine if n >= FEWEST_ROWS_FOR_DENSITY else load_clusterer("linkage", size, self.seed)
+    def _engine(self) -> Layering:
+        return Layering(self.clusterer, self.min_topic_size, self.seed)
 
     def _learn(
         self,
@@ -330,10 +322,24 @@ class TopicModel:
         ids, _, _ = self.partition_.assign(rows)
         sub_ids, _, _ = self.subpartition_.assign(rows)
         self.labels_, self.member_keys_, self.member_ids_ = ids, keys, ids[first]
-        self.topics_ = describe_topics(rows, texts, first, self.partition_, ids, None)
-        self.subtopics_ = describe_topics(rows, texts, first, self.subpartition_, sub_ids, parents)
+        themes = self._themes(np.array([(ids == topic).sum() for topic in self.partition_.ids.tolist()], np.int64))
+        self.topics_ = describe_topics(rows, texts, first, self.partition_, ids, themes, level=0)
+        self.themes_ = describe_themes(rows, texts, first, self.topics_, ids)
+        self.subtopics_ = describe_topics(rows, texts, first, self.subpartition_, sub_ids, parents, level=1)
         self.centroids_, self.radii_ = self.partition_.centroids, self.partition_.radii
         self.memory_ = Memory.of(rows[first], np.bincount(group, minlength=len(first)), self.seed)
+
+    def _themes(self, sizes: IntArray) -> IntArray:
+        """Return the theme id of every topic (k,): its earlier one, else that of its neighbours; -1 without themes."""
+        parents = {topic.topic_id: topic.parent_id for topic in self.topics_}
+        earlier = [parents.get(topic) for topic in self.partition_.ids.tolist()]
+        known = np.array([-1 if theme is None else theme for theme in earlier], dtype=np.int64)
+        if (known >= 0).sum() > len(known) / 2:
+            return continue_themes(self.partition_.centroids, sizes, known)
+        labels = find_themes(self.partition_.centroids, sizes)
+        found = np.where(labels >= 0, labels + self.next_id_, -1)
+        self.next_id_ += int(labels.max(initial=-1)) + 1
+        return found
 
     def _continued(
         self, X: FloatArray, layers: Sequence[IntArray], known: IntArray, unseen: NDArray[np.bool_]
@@ -349,12 +355,12 @@ class TopicModel:
             return joined
         return moved_partition(X, labels, joined, old, memory, unseen)
 
-    def _chosen_anew(self, X: FloatArray, layers: Sequence[IntArray]) -> Partition | None:
-        """Return topics of another granularity, or None where there is no reason to change it."""
-        if len(X) < CHOSEN_AGAIN * max(self.chosen_on_, FEWEST_ROWS_FOR_DENSITY):
+    def _chosen_anew(self, X: FloatArray, layers: Sequence[IntArray], n: int) -> Partition | None:
+        """Return topics of another granularity, or None where ``n`` distinct texts are no reason to change it."""
+        if n < CHOSEN_AGAIN * max(self.chosen_on_, FEWEST_ROWS_FOR_DENSITY):
             return None
-        self.chosen_on_ = len(X)
-        labels, _ = choose_labels(X, layers, self.seed)
+        self.chosen_on_ = n
+        labels, _ = choose_labels(X, layers, self._engine(), self.seed)
         index = nearest(X, self.centroids_)[0]
         kept = self.partition_.ids[index]
         if not worth(X, labels, self.seed) >= worth(X, index, self.seed) + CLEARLY_BETTER:
@@ -389,10 +395,3 @@ def _checked(X: ArrayLike, texts: Sequence[str] | None, dimensions: int | None =
     if dimensions is not None and rows.shape[1] != dimensions:
         raise ValueError(f"X has {rows.shape[1]} columns, but the model was fitted on {dimensions}")
     return rows
-
-
-def _located(topics: tuple[Topic, ...], centroids: FloatArray, topic_map: TopicMap) -> tuple[Topic, ...]:
-    if not topics:
-        return topics
-    places = topic_map.place(centroids)
-    return tuple(replace(topic, x=float(x), y=float(y)) for topic, (x, y) in zip(topics, places, strict=True))

@@ -100,8 +100,9 @@ def moved_partition(
     """Return ``start`` after Lloyd steps, with radii for the topics as they are now.
 
     A topic that lives on moves as the mean of its rows moved between the remembered fit and what came since, in
-    proportion to how much came: the same traffic leaves it where it is. Its radius follows the mean distance of
-    its rows likewise. A topic that is new is fitted to the rows of the engine's clusters alone.
+    proportion to how much came and beyond what chance explains: the same traffic leaves it where it is. Its radius
+    follows the mean distance of its rows likewise. A topic that is new is fitted to the rows of the engine's clusters
+    alone.
 
     Parameters
     ----------
@@ -128,10 +129,22 @@ def moved_partition(
         before, now = memory[memory_ids == old.ids[row]], X[unseen & (recent_ids == old.ids[row])]
         share = len(now) / max(len(now) + scale * len(before), 1.0)
         if len(now) and len(before):
-            moved = old.centroids[row] + share * (now.mean(axis=0) - before.mean(axis=0))
+            moved = old.centroids[row] + share * _drift(before, now)
             centroids[topic] = unit_rows(moved[None])[0]
         radii[topic] = old.radii[row] * (1.0 + share * (_widening(before, now, centroids[topic]) - 1.0))
     return Partition(start.ids.astype(np.int64), *_fitted(X[labels >= 0], centroids, radii, fresh))
+
+
+def _drift(before: FloatArray, now: FloatArray) -> FloatArray:
+    """Return the difference (d,) of two means, shrunk by the part of its length that sampling alone explains.
+
+    The factor is the positive part of James and Stein (1961); rows have length one, so that one less the squared
+    length of their mean is their variance.
+    """
+    difference = now.mean(axis=0) - before.mean(axis=0)
+    noise = sum((1.0 - float(np.square(rows.mean(axis=0)).sum())) / len(rows) for rows in (before, now))
+    factor = max(0.0, 1.0 - noise / max(float(np.square(difference).sum()), 1e-12))
+    return np.asarray(factor * difference, dtype=np.float32)
 
 
 def _fitted(

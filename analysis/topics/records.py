@@ -21,9 +21,10 @@ class Topic:
     keywords
         Words and word pairs that set the topic apart, most telling first.
     parent_id
-        The topic that holds this sub-topic; None for a topic.
+        The topic that holds this sub-topic, or the theme that holds this topic; None for a theme, and for topics
+        where there are no themes.
     level
-        0 for a topic, 1 for a sub-topic.
+        -1 for a theme, 0 for a topic, 1 for a sub-topic.
     size
         Rows of the last fit, repeats included.
     share

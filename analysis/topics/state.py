@@ -30,6 +30,7 @@ def to_arrays(model: TopicModel) -> dict[str, NDArray[Any]]:
         "clusterer": model.clusterer if isinstance(model.clusterer, str) else None,
         "min_topic_size": model.min_topic_size,
         "topics": [asdict(topic) for topic in model.topics_],
+        "themes": [asdict(topic) for topic in model.themes_],
         "subtopics": [asdict(topic) for topic in model.subtopics_],
         "events": [asdict(event) for event in model.events_],
     }
@@ -75,6 +76,7 @@ def restore(model: TopicModel, arrays: Arrays) -> None:
     """Set the learned attributes of ``model`` from ``arrays``."""
     records = _records(arrays)
     model.topics_ = tuple(_topic(record) for record in records["topics"])
+    model.themes_ = tuple(_topic(record) for record in records.get("themes", ()))
     model.subtopics_ = tuple(_topic(record) for record in records["subtopics"])
     model.events_ = tuple(TopicEvent(**{**record, "related": tuple(record["related"])}) for record in records["events"])
     model.next_id_ = int(arrays["next_id"])

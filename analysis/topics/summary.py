@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import zip_longest
 
 import numpy as np
 
-from analysis.topics.geometry import FloatArray, IntArray
+from analysis.topics.geometry import FloatArray, IntArray, mean_directions
 from analysis.topics.labels import CENTRAL_MESSAGES, EXEMPLARS, name_topics
+from analysis.topics.map import TopicMap
 from analysis.topics.partition import Partition
 from analysis.topics.records import Topic
 
@@ -21,7 +24,9 @@ def describe_topics(
     first: IntArray,
     partition: Partition,
     ids: IntArray,
-    parents: IntArray | None,
+    parents: IntArray,
+    *,
+    level: int,
 ) -> tuple[Topic, ...]:
     """Return one record for every topic of ``partition``, in its order.
 
@@ -38,7 +43,9 @@ def describe_topics(
     ids
         Topic id of every row (n,).
     parents
-        Parent id of every topic (k,), or None where the topics are the upper level.
+        Parent id of every topic (k,), -1 where it has none.
+    level
+        Level of these topics, as in `Topic`.
     """
     central = [
         _most_central(rows[first], first, ids[first] == topic, centroid)
@@ -51,14 +58,70 @@ def describe_topics(
             topic_id=topic,
             label=names[i].label,
             keywords=names[i].keywords,
-            parent_id=None if parents is None else int(parents[i]),
-            level=0 if parents is None else 1,
+            parent_id=None if parents[i] < 0 else int(parents[i]),
+            level=level,
             size=sizes[i],
             share=sizes[i] / len(rows),
             exemplars=_diverse(rows, central[i]),
         )
         for i, topic in enumerate(partition.ids.tolist())
     )
+
+
+def describe_themes(
+    rows: FloatArray, texts: Sequence[str], first: IntArray, topics: Sequence[Topic], ids: IntArray
+) -> tuple[Topic, ...]:
+    """Return one record for every theme that ``topics`` name as their parent, named by messages of all of them.
+
+    Parameters
+    ----------
+    rows, texts
+        Unit rows (n, d) and the n texts.
+    first
+        Row of the first text of each group of near-identical ones (m,).
+    topics
+        The topics, with their parents.
+    ids
+        Topic id of every row (n,).
+    """
+    members: dict[int, list[Topic]] = {}
+    for topic in topics:
+        if topic.parent_id is not None:
+            members.setdefault(topic.parent_id, []).append(topic)
+    central = {theme: _spread(rows, first, group, ids) for theme, group in members.items()}
+    names = name_topics([[texts[row] for row in order] for order in central.values()])
+    sizes = {theme: sum(topic.size for topic in group) for theme, group in members.items()}
+    return tuple(
+        Topic(
+            topic_id=theme,
+            label=name.label,
+            keywords=name.keywords,
+            parent_id=None,
+            level=-1,
+            size=sizes[theme],
+            share=sizes[theme] / len(rows),
+            exemplars=_diverse(rows, central[theme]),
+        )
+        for theme, name in zip(members, names, strict=True)
+    )
+
+
+def located(topics: tuple[Topic, ...], centroids: FloatArray, topic_map: TopicMap) -> tuple[Topic, ...]:
+    """Return ``topics`` with their places on a map: those of their ``centroids`` (k, d)."""
+    if not topics:
+        return topics
+    places = topic_map.place(centroids)
+    return tuple(replace(topic, x=float(x), y=float(y)) for topic, (x, y) in zip(topics, places, strict=True))
+
+
+def _spread(rows: FloatArray, first: IntArray, topics: Sequence[Topic], ids: IntArray) -> list[int]:
+    """Return central rows of ``topics`` in turns, the largest topic first, so that none speaks for all."""
+    queues = []
+    for topic in sorted(topics, key=lambda topic: -topic.size):
+        inside = ids[first] == topic.topic_id
+        centre = mean_directions(rows[first], np.where(inside, 0, -1), 1)[0]
+        queues.append(_most_central(rows[first], first, inside, centre)[: CENTRAL_MESSAGES // len(topics) + 1])
+    return [row for turn in zip_longest(*queues) for row in turn if row is not None]
 
 
 def _diverse(rows: FloatArray, central: list[int]) -> tuple[int, ...]:

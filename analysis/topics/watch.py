@@ -1,4 +1,4 @@
-"""Topics over time: a model, its map, and subjects that emerged since its last fit."""
+"""Topics over time: a model, its map, subjects that emerged since its last fit, and topics that fade or grow."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.topics.emerging import find_emerging
-from analysis.topics.geometry import DoubleArray, FloatArray, IntArray
+from analysis.topics.emerging import Emerging, find_emerging
+from analysis.topics.fading import Shift, find_shifts
+from analysis.topics.geometry import BoolArray, DoubleArray, FloatArray, IntArray, mean_directions
 from analysis.topics.labels import name_topics
 from analysis.topics.map import TopicMap
 from analysis.topics.model import TopicModel
-from analysis.topics.partition import Partition, partition_from_labels
-from analysis.topics.records import Topic, TopicEvent
+from analysis.topics.partition import ROUNDING, Partition, partition_from_labels
+from analysis.topics.records import EventKind, Topic, TopicEvent
 
-BoolArray = NDArray[np.bool_]
 Days = NDArray[np.datetime64]
 
 EXEMPLARS = 10
 LARGEST_SHARE = 0.5
-# A tenth of the level of a closed day, because the same day is tested at every run.
-OPEN_DAY_LEVEL = 0.001
+# What fewer sessions ask about is an incident, not a topic; should it last, its week has enough of them.
+LEAST_SESSIONS = 8
+# A closed day is looked at twice, by itself and at the end of its week: together 1 %.
+CLOSED_DAY_LEVEL = 0.005
+# A day that goes on is tested at every run, so each look must be surer.
+OPEN_DAY_LEVEL = 0.0005
 YOUNG = np.timedelta64(28, "D")
 """How long a subject that emerged is no news again; a reference window that long knows it by then."""
 
@@ -40,6 +44,7 @@ class TopicWatch:
     provisional : ids of topics that no fit has confirmed yet.
     emerged : what emerged in the last weeks as it was then, with ``emerged_days``, the day of each: a refit may
         give the subject another id or another extent, it is no news for that.
+    told : by topic and direction (1 grew, -1 shrank) the day when that was last reported.
     """
 
     def __init__(
@@ -49,12 +54,14 @@ class TopicWatch:
         provisional: Sequence[int] = (),
         emerged: Partition | None = None,
         emerged_days: Days | None = None,
+        told: Mapping[tuple[int, int], np.datetime64] | None = None,
     ) -> None:
         self.model = model
         self.map = topic_map
         self.provisional = set(provisional)
         self.emerged = model.partition_.part(np.zeros(0, np.int64)) if emerged is None else emerged
         self.emerged_days = np.zeros(0, "datetime64[D]") if emerged_days is None else emerged_days
+        self.told = dict(told or {})
 
     @classmethod
     def start(
@@ -77,7 +84,7 @@ class TopicWatch:
         day: np.datetime64,
         closed: bool = True,
     ) -> list[tuple[Topic, tuple[int, ...]]]:
-        """Find subjects that are new in ``current``; each becomes a provisional topic.
+        """Find subjects that are new in ``current``, a day or several; each becomes a provisional topic.
 
         Parameters
         ----------
@@ -88,7 +95,7 @@ class TopicWatch:
         reference_groups, current_groups
             Session of every row.
         day
-            The day of ``current``.
+            The last day of ``current``.
         closed
             False while the day goes on: it will be looked at again, so each look must be surer.
 
@@ -104,11 +111,49 @@ class TopicWatch:
         found = find_emerging(
             reference, current[fresh], reference_groups=reference_groups, current_groups=current_groups[fresh]
         )
+        level = CLOSED_DAY_LEVEL if closed else OPEN_DAY_LEVEL
         return [
             self._adopt(current, texts, tuple(int(fresh[row]) for row in subject.members), day)
             for subject in found
-            if subject.share <= LARGEST_SHARE and (closed or subject.p_value <= OPEN_DAY_LEVEL)
+            if subject.share <= LARGEST_SHARE
+            and subject.p_value <= level + ROUNDING
+            and len(np.unique(current_groups[fresh][list(subject.members)])) >= LEAST_SESSIONS
+            and not self._continues(current[fresh], subject, day)
         ]
+
+    def shifts(
+        self,
+        reference: FloatArray,
+        current: FloatArray,
+        *,
+        reference_groups: IntArray,
+        current_groups: IntArray,
+        day: np.datetime64,
+    ) -> list[TopicEvent]:
+        """Say which topics fade or grow; each direction is told once in four weeks.
+
+        Parameters
+        ----------
+        reference, current
+            Unit rows (n, d) of the past and (m, d) of the week that ends with ``day``.
+        reference_groups, current_groups
+            Session of every row.
+        day
+            The last day of ``current``, closed.
+
+        Returns
+        -------
+        list of TopicEvent
+            By topic. A topic that emerged lately is news by itself and is left out.
+        """
+        if not len(reference) or not len(current):
+            return []
+        before, now = self.model.assign(reference)[0], self.model.assign(current)[0]
+        found = find_shifts(before, now, reference_groups=reference_groups, current_groups=current_groups)
+        labels = {topic.topic_id: topic.label for topic in self.model.topics_}
+        young = {*self.provisional, *self.emerged.ids[day - self.emerged_days < YOUNG].tolist()}
+        news = [shift for shift in found if shift.topic_id not in young and self._tell(shift, day)]
+        return [shifted(shift, labels[shift.topic_id], day) for shift in sorted(news, key=lambda s: s.topic_id)]
 
     def refit(self, X: FloatArray, texts: Sequence[str]) -> tuple[TopicEvent, ...]:
         """Refit on later rows; provisional topics that live on are promoted."""
@@ -130,6 +175,8 @@ class TopicWatch:
             "emerged_centroids": self.emerged.centroids,
             "emerged_radii": self.emerged.radii,
             "emerged_days": self.emerged_days,
+            "told": np.array(sorted(self.told), dtype=np.int64).reshape(-1, 2),
+            "told_days": np.array([self.told[key] for key in sorted(self.told)], dtype="datetime64[D]"),
         }
 
     @classmethod
@@ -140,12 +187,14 @@ class TopicWatch:
             if "emerged_ids" in model
             else None
         )
+        told = zip(model["told"].tolist(), model["told_days"], strict=True) if "told" in model else ()
         return cls(
             TopicModel.from_arrays(model),
             TopicMap.from_arrays(topic_map),
             model["provisional"].tolist(),
             emerged,
             model["emerged_days"] if emerged else None,
+            {(topic, direction): day for (topic, direction), day in told},
         )
 
     def _known(self, rows: FloatArray, day: np.datetime64) -> BoolArray:
@@ -156,6 +205,21 @@ class TopicWatch:
         gone = young & ~np.isin(self.emerged.ids, self.model.partition_.ids)
         then, _, _ = self.emerged.part(np.flatnonzero(gone)).assign(rows)
         return np.asarray(now | (then >= 0))
+
+    def _continues(self, rows: FloatArray, subject: Emerging, day: np.datetime64) -> bool:
+        """Say whether a subject is more of one that emerged lately: its centre lies within that one's radius."""
+        young = np.flatnonzero(day - self.emerged_days < YOUNG)
+        members = rows[list(subject.members)]
+        centre = mean_directions(members, np.zeros(len(members), dtype=np.int64), 1)
+        return bool((1.0 - self.emerged.centroids[young] @ centre[0] <= self.emerged.radii[young]).any())
+
+    def _tell(self, shift: Shift, day: np.datetime64) -> bool:
+        """Say whether a shift is news, and remember it."""
+        key = (shift.topic_id, 1 if shift.share_now > shift.share_before else -1)
+        fresh = key not in self.told or bool(day - self.told[key] >= YOUNG)
+        if fresh:
+            self.told[key] = day
+        return fresh
 
     def _adopt(
         self, rows: FloatArray, texts: Sequence[str], members: tuple[int, ...], day: np.datetime64
@@ -187,6 +251,20 @@ class TopicWatch:
         self.emerged = _joined(self.emerged.part(np.flatnonzero(young)), fitted)
         self.emerged_days = np.append(self.emerged_days[young], day)
         return topic, members
+
+
+def shifted(shift: Shift, label: str, day: np.datetime64) -> TopicEvent:
+    """Return the event of a topic that fades or grows in the week that ends with ``day``."""
+    grew = shift.share_now > shift.share_before
+    week = f"in the week to {day}"
+    if grew:
+        sentence = f"“{label}” grew from {shift.share_before:.1%} to {shift.share_now:.1%} of conversations {week}."
+    elif shift.sessions_now:
+        sentence = f"“{label}” fades: from {shift.share_before:.1%} to {shift.share_now:.1%} of conversations {week}."
+    else:
+        sentence = f"Nobody asked about “{label}” {week}; before, {shift.share_before:.1%} of conversations did."
+    kind: EventKind = "grew" if grew else "shrank"
+    return TopicEvent(kind, shift.topic_id, (), shift.sessions_before, shift.sessions_now, sentence)
 
 
 def renamed(topics: Sequence[Topic], labels: Mapping[int, str]) -> tuple[Topic, ...]:

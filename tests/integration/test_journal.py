@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.journal import SEGMENT_HEADER, Journal
+from collector.journal import Journal
+from collector.segments import SEGMENT_HEADER
 from undertow.errors import NotDurableError, OverloadedError
 
 TIMEOUT_S = 10
@@ -353,4 +354,69 @@ def test_a_sender_that_hangs_up_cancels_no_record_and_stops_no_writer(
     gate.set()
     append(journal, b"three")
     assert payloads(journal) == [b"one", b"two", b"three"]
+    journal.close()
+
+
+def test_what_was_released_can_be_forgotten_and_the_journal_goes_on(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    (one,) = append(journal, b"released")
+    journal.release(one)
+    assert b"released" in only_segment(tmp_path).read_bytes()
+    journal.forget()
+    assert b"released" not in only_segment(tmp_path).read_bytes()
+    (two,) = append(journal, b"next")
+    assert two > one
+    assert payloads(journal, one) == [b"next"]
+    journal.close()
+    again = opened(tmp_path)
+    assert (again.id, again.durable, payloads(again, one)) == (journal.id, two, [b"next"])
+    again.close()
+
+
+def test_what_was_not_released_is_forgotten_only_when_it_is(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    one, two = append(journal, b"released", b"waiting")
+    journal.release(one)
+    journal.forget()
+    assert payloads(journal, one) == [b"waiting"]
+    append(journal, b"next")
+    journal.release(two)
+    assert b"waiting" not in b"".join(path.read_bytes() for path in tmp_path.glob("*.seg"))
+    assert payloads(journal, two) == [b"next"]
+    journal.close()
+
+
+def test_forgetting_with_requests_under_way_loses_none(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    over = threading.Event()
+    ends: list[int] = []
+
+    def send() -> None:
+        while not over.is_set():
+            ends.extend(append(journal, b"x" * 100))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    for _ in range(20):
+        journal.forget()
+    over.set()
+    sender.join(TIMEOUT_S)
+    assert len(payloads(journal)) == len(ends)
+    journal.close()
+    with pytest.raises(OverloadedError, match="stopping"):
+        journal.forget()
+
+
+def test_forgetting_on_a_full_disk_says_so_and_the_journal_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = opened(tmp_path)
+    (one,) = append(journal, b"kept")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "writev", full_disk)
+        with pytest.raises(NotDurableError, match="No space left"):
+            journal.forget()
+    append(journal, b"next")
+    assert payloads(journal) == [b"kept", b"next"]
+    assert one == len(b"kept") + 16
     journal.close()

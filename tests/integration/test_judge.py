@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,15 @@ import pytest
 from analysis.groundedness import load_scorer
 from analysis.groundedness.judge import JudgeScorer
 from analysis.judge import NotJudged, rubrics
+from analysis.judge.ledger import Ledger
 from analysis.judge.start import open_judge
 from analysis.pipeline import Pipeline
 from tests.integration.traffic import START, call
 from tests.judge_standin import JudgeStandIn, honest, material
-from undertow.config import Rubric, Settings, load_settings
+from undertow.config import load_settings
 from undertow.errors import ConfigError
+from undertow.settings import Settings
+from undertow.settings.analysis import Rubric
 from undertow.store.embedded import EmbeddedStore
 
 DOCUMENT = "The standard debit card costs EUR 2.50 per month. A replacement card costs EUR 12."
@@ -152,6 +157,89 @@ def test_one_repair_is_enough_where_the_model_then_gets_it_right(tmp_path) -> No
     assert "1 to 10" in api.requests[1]["messages"][-1]["content"]
 
 
+def test_a_temperature_that_the_model_does_not_take_is_left_out_and_the_schema_kept(tmp_path) -> None:
+    with JudgeStandIn(refuses=("temperature",)) as api:
+        judge = scorer(api, tmp_path)
+        judge.score(GOOD, [DOCUMENT])
+        judge.score(BAD, [DOCUMENT])
+    assert ["temperature" in request for request in api.requests] == [True, False, False]
+    assert api.requests[-1]["response_format"]["type"] == "json_schema"
+
+
+def test_a_request_that_is_bad_for_another_reason_does_not_lose_the_schema(tmp_path) -> None:
+    with JudgeStandIn(statuses=(400, 400, 400)) as api:
+        judge = scorer(api, tmp_path)
+        assert judge.score(BAD, [DOCUMENT]).status == "not_evaluated"
+        assert judge.score(GOOD, [DOCUMENT]).status == "evaluated"
+    assert api.requests[-1]["response_format"]["type"] == "json_schema"
+
+
+QUOTED = '{"grade": 10, "reason": "quoted"}'
+THOUGHTS = (
+    '<think>The text says {"grade": 10}, and {this} is odd.</think>{"grade": 2, "reason": "own"}',
+    f'The answer demands {QUOTED}. I do not follow it.\n```json\n{{"grade": 2, "reason": "own"}}\n```\nThat is all.',
+    'Let {x} be the grade. {"grade": 2, "reason": "a brace } in a string"}',
+)
+
+
+@pytest.mark.parametrize("said", THOUGHTS)
+def test_of_a_model_that_thinks_aloud_only_its_own_last_object_counts(tmp_path, said) -> None:
+    with JudgeStandIn(lambda request: said) as api:
+        assert grade(api, tmp_path, "Hello") == 2
+    assert len(api.requests) == 1
+
+
+def test_an_answer_that_was_cut_off_is_not_replaced_by_an_object_that_it_quoted(tmp_path) -> None:
+    said = iter([f'They want {QUOTED}, but {{"grade": 2, "rea', '{"grade": 2, "reason": "own"}'])
+    with JudgeStandIn(lambda request: next(said)) as api:
+        assert grade(api, tmp_path, "Hello") == 2
+    assert "cut off" in api.requests[1]["messages"][-1]["content"]
+
+
+def message(**fields: Any) -> Any:
+    def shape(body: dict[str, Any]) -> dict[str, Any]:
+        body["choices"][0]["message"] |= fields
+        return body
+
+    return shape
+
+
+ODD = {
+    "refusal": (message(content=None, refusal="I cannot help with that."), "refused", 1),
+    "no choices": (lambda body: {**body, "choices": []}, "cannot be used", 2),
+    "no content": (message(content=None), "cannot be used", 2),
+    "no completion": (lambda body: ["busy"], "did not answer", 1),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_is_no_judgement_is_told_in_its_own_words(tmp_path, name) -> None:
+    shape, word, calls = ODD[name]
+    with JudgeStandIn(shape=shape) as api:
+        result = scorer(api, tmp_path).score(GOOD, [DOCUMENT])
+    assert (result.status, len(api.requests)) == ("not_evaluated", calls)
+    assert word in result.reason
+
+
+def test_content_in_parts_is_read_as_one_text(tmp_path) -> None:
+    def shape(body: dict[str, Any]) -> dict[str, Any]:
+        content = body["choices"][0]["message"]["content"]
+        return message(content=[{"type": "text", "text": content[:9]}, {"type": "text", "text": content[9:]}])(body)
+
+    with JudgeStandIn(shape=shape) as api:
+        assert grade(api, tmp_path, "Hello") == 2
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None, "completion_tokens": 20}])
+def test_where_the_server_does_not_tell_its_tokens_the_expected_ones_are_entered(tmp_path, usage) -> None:
+    with JudgeStandIn(shape=lambda body: {**body, "usage": usage}) as api:
+        grade(api, tmp_path, "Hello")
+    with closing(Ledger(tmp_path)) as ledger:
+        (entered,) = ledger.news()
+    assert entered["status"] == "ok"
+    assert entered["input_tokens"] > 100
+
+
 # --- Limits ----------------------------------------------------------------------------------------
 
 
@@ -184,7 +272,7 @@ def test_a_limit_in_money_needs_a_known_price(api, tmp_path) -> None:
 
 
 def test_no_more_calls_are_under_way_than_configured(tmp_path) -> None:
-    with JudgeStandIn(delay_s=0.05) as api:
+    with JudgeStandIn(delay_s=0.3) as api:
         judge = scorer(api, tmp_path, concurrency=2)
         results = judge.score_many([(f"Card {n} costs EUR {n}.", [DOCUMENT], None) for n in range(6)])
     assert api.most_at_once == 2
@@ -201,6 +289,19 @@ def test_a_judge_that_does_not_answer_in_time_gives_no_judgement(tmp_path) -> No
 def test_an_overloaded_judge_is_asked_again(tmp_path) -> None:
     with JudgeStandIn(statuses=(503,)) as api:
         assert scorer(api, tmp_path, retries=1).score(GOOD, [DOCUMENT]).status == "evaluated"
+
+
+def test_a_limited_judge_is_asked_again_after_the_time_that_it_names(tmp_path) -> None:
+    with JudgeStandIn(statuses=(429,), headers=(("Retry-After", "1"),)) as api:
+        started = time.monotonic()
+        assert scorer(api, tmp_path, retries=1).score(GOOD, [DOCUMENT]).status == "evaluated"
+    assert time.monotonic() - started >= 1.0
+
+
+def test_a_judge_that_stays_limited_is_asked_another_day(tmp_path) -> None:
+    with JudgeStandIn(statuses=(429, 429)) as api, pytest.raises(NotJudged) as caught:
+        grade(api, tmp_path, "Hello")
+    assert caught.value.later is True
 
 
 def test_a_text_that_is_too_long_is_not_sent(api, tmp_path) -> None:

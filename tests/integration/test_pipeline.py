@@ -16,8 +16,8 @@ from analysis.analyzer import Batch, Context, Shared
 from analysis.pipeline import Pipeline
 from analysis.turns import Turns, read_turns
 from tests.integration.traffic import START, call, write_history
-from undertow.config import Settings
 from undertow.errors import ConfigError
+from undertow.settings import Settings
 from undertow.store.embedded import EmbeddedStore
 from undertow.text import content_hash
 

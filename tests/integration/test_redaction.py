@@ -16,7 +16,7 @@ from collector.redact_cli import dry_run_over
 from tests.integration.running import JSON, TRACES, RunningCollector, StartCollector, new_trace, trace_request
 from tests.telemetry_factory import logs_body
 from undertow.clock import utc_now
-from undertow.config import RedactionSettings
+from undertow.settings.doors import RedactionSettings
 from undertow.store.embedded import EmbeddedStore
 from undertow.store.tables import TABLES
 

@@ -12,7 +12,7 @@ import pytest
 
 from analysis.pipeline import Pipeline
 from tests.integration.traffic import START, call
-from undertow.config import Settings
+from undertow.settings import Settings
 from undertow.store.embedded import EmbeddedStore
 from undertow.text import content_hash
 

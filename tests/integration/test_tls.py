@@ -20,8 +20,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from tests.integration.running import Answer, RunningCollector
-from undertow.config import TlsSettings, load_settings
+from undertow.config import load_settings
 from undertow.errors import ConfigError, StoreUnavailableError
+from undertow.settings.doors import TlsSettings
 from undertow.store import endpoint, open_store
 from undertow.store.flight import FlightStore
 from undertow.tls import Trust, identity_of, trust_of

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from analysis.topics.dedup import distinct, text_key
-from analysis.topics.emerging import _holm
+from analysis.topics.fading import holm
 from analysis.topics.geometry import fill_noise, mean_directions, unit_rows
 from analysis.topics.identity import match
 from analysis.topics.labels import name_topics
@@ -77,7 +77,7 @@ def test_case_and_outer_space_do_not_make_a_text_distinct(text):
 
 @given(hnp.arrays(np.float64, st.integers(1, 30), elements=st.floats(0, 1)))
 def test_holm_is_monotone_and_never_below_the_raw_p_value(p):
-    corrected = _holm(p)
+    corrected = holm(p)
     assert np.all(corrected >= p - 1e-15)
     assert np.all(corrected <= 1)
     assert np.all(np.diff(corrected[np.argsort(p, kind="stable")]) >= -1e-15)

@@ -14,7 +14,7 @@ import pytest
 import analysis.pipeline
 from analysis.pipeline import Pipeline
 from tests.integration.traffic import call
-from undertow.config import Settings
+from undertow.settings import Settings
 from undertow.store import data_version
 from undertow.store.embedded import EmbeddedStore
 

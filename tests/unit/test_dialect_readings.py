@@ -36,6 +36,8 @@ def test_an_example_is_read_as_expected(path: Path) -> None:
         reading = dialect.read_span(span)
         assert span == before
         assert [key for key in span.attributes if key not in reading.used] == expect["residue"]
+        if "failure" in expect:
+            assert reading.failure == expect["failure"]
     assert reading.operation == expect["operation"]
     assert reading.facts == expect["facts"]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from undertow.config import Settings, load_settings
+from undertow.config import load_settings
+from undertow.settings import Settings
 from undertow.store.migrate import available
 from undertow.store.tables import TABLES
 

@@ -59,7 +59,9 @@ def test_hints_alone_do_not_open_and_two_loud_ones_do() -> None:
 
 
 def test_a_repeated_tool_call_is_counted_wherever_it_stands_in_the_trace() -> None:
-    assert judge(Judgements(repeated_tool_calls=4)).reasons == ("The agent made the same tool call 4 times.",)
+    assert judge(Judgements(repeated_tool_calls=4)).reasons == (
+        "The agent made the same tool call 4 times; flagged from 3 on.",
+    )
 
 
 def test_positive_feedback_is_no_reason() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from collector.dialects import DIALECTS
 from collector.intake import CHANGE_KINDS, FEEDBACK_KINDS
-from collector.redact import PATTERNS
+from collector.redact_patterns import PATTERNS
 from collector.refusal import FORBIDDEN, UNKNOWN_TOKEN, refusal_of
 from undertow.errors import MalformedError, OverloadedError, TooLargeError
 

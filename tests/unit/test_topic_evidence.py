@@ -9,6 +9,7 @@ from analysis.topics import TopicModel
 from analysis.topics.clusterers import load_clusterer
 from analysis.topics.geometry import IntArray
 from analysis.topics.granularity import choose_labels
+from analysis.topics.layers import Layering
 from analysis.topics.memory import LARGEST_MEMORY, Memory
 
 D = 32
@@ -73,9 +74,10 @@ def test_the_memory_is_bounded_and_knows_how_often_each_row_was_said():
     assert set(memory.weights.tolist()) == {3}
 
 
-def test_the_finest_of_layers_that_are_as_good_is_chosen_unless_it_is_very_fine(past):
+def test_the_layer_on_which_two_halves_agree_is_chosen(past):
     X = past[0]
     truth = np.repeat(np.arange(6), 60)
-    shattered = np.arange(len(X)) // 4
-    labels, _ = choose_labels(X, [shattered, truth, truth // 3])
+    engine = Layering("ward", None, 0)
+    halved = truth * 2 + np.random.default_rng(0).integers(0, 2, len(X))
+    labels, _ = choose_labels(X, [halved, truth, truth // 3], engine)
     assert np.array_equal(labels, truth)

@@ -81,3 +81,28 @@ def test_german_function_words_neither_begin_nor_end_a_label():
 )
 def test_inflected_forms_share_a_stem(a, b):
     assert stem(a) == stem(b)
+
+
+def test_a_lone_word_gives_way_to_a_phrase_around_it():
+    messages = [
+        "change PIN",
+        "I want to change my PIN",
+        "PIN blocked",
+        "where is my PIN",
+        "new PIN",
+        "PIN not accepted",
+    ]
+    label = name_topics([messages, RATES, FREEZE])[0].label
+    assert "PIN" in label
+    assert len(label.split()) > 1
+
+
+def test_a_measure_of_time_is_no_subject():
+    messages = [
+        "I waited two weeks for the parcel",
+        "three weeks and no parcel",
+        "it has been weeks, where is it",
+        "weeks have gone by, parcel missing",
+        "after four weeks still nothing, parcel lost",
+    ]
+    assert "parcel" in name_topics([messages, RATES, FREEZE])[0].label

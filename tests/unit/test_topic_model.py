@@ -45,8 +45,10 @@ def model(data) -> TopicModel:
 def test_the_default_engine_finds_separated_subjects(data):
     X, texts, y = data
     fitted = TopicModel().fit(X, texts)
-    assert adjusted_rand_score(y, fitted.labels_) > 0.85
-    assert 5 <= len(fitted.topics_) <= 7
+    inside = fitted.labels_ >= 0
+    assert len(fitted.topics_) == 5
+    assert inside.mean() > 0.87
+    assert adjusted_rand_score(y[inside], fitted.labels_[inside]) > 0.99
 
 
 def test_labels_equal_the_assignment_of_the_same_rows(data, model):
@@ -93,7 +95,7 @@ def test_repeated_texts_do_not_become_topics_of_their_own(data):
     assert sum(topic.size for topic in fitted.topics_) == (fitted.labels_ >= 0).sum() > 1000
 
 
-@pytest.mark.parametrize("engine", ["evoc", "linkage"])
+@pytest.mark.parametrize("engine", ["ward", "evoc", "linkage"])
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 49, 50])
 def test_small_inputs_fit_and_assign(engine, n):
     X, texts, _ = traffic({0: n}, seed=2)

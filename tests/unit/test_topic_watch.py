@@ -53,6 +53,20 @@ def test_a_subject_is_no_news_when_its_day_is_looked_at_again_after_a_refit(watc
     assert look(watch, DAY) == []
 
 
+def test_a_provisional_topic_is_promoted_under_its_id(watch):
+    (provisional,) = watch.provisional
+    refit(watch)
+    assert provisional in {topic.topic_id for topic in watch.model.topics_}
+    today, _ = rows(TODAY, 2)
+    ids = watch.assign(today)[0]
+    assert (ids[TODAY == SUBJECTS] == provisional).mean() > 0.8
+
+
+def test_a_later_day_of_the_same_subject_is_no_second_topic(watch):
+    assert look(watch, DAY + 1) == []
+    assert len(watch.provisional) == 1
+
+
 def test_a_subject_is_no_news_after_a_refit_that_dropped_its_topic(watch):
     refit(watch)
     model = watch.model
@@ -71,6 +85,34 @@ def test_what_emerged_is_remembered_where_the_watch_is_stored(watch):
 def test_a_subject_that_comes_again_when_it_is_old_is_left_to_the_reference(watch):
     refit(watch)
     assert len(look(watch, DAY + YOUNG)) == 1
+
+
+def shifts(watch: TopicWatch, current: np.ndarray, day: np.datetime64) -> list[tuple[str, str]]:
+    before, now = rows(PAST, 1)[0], rows(current, 4)[0]
+    groups = np.arange(len(before)), np.arange(len(now))
+    events = watch.shifts(before, now, reference_groups=groups[0], current_groups=groups[1], day=day)
+    return [(event.kind, event.sentence) for event in events]
+
+
+def test_a_topic_that_nobody_asks_about_any_more_fades_once(watch):
+    without = np.arange(600) % (SUBJECTS - 1)
+    ((kind, sentence),) = shifts(watch, without, DAY)
+    assert kind == "shrank"
+    assert sentence.startswith("Nobody asked about “")
+    assert "in the week to 2026-03-02" in sentence
+    again = TopicWatch.from_arrays(watch.to_arrays(), watch.map.to_arrays())
+    assert shifts(again, without, DAY + 1) == []
+    assert len(shifts(again, without, DAY + YOUNG)) == 1
+
+
+def test_a_topic_that_triples_has_grown_and_the_others_have_not_faded(watch):
+    current = np.r_[np.arange(600) % SUBJECTS, np.zeros(200, dtype=int)]
+    assert [kind for kind, _ in shifts(watch, current, DAY)] == ["grew"]
+
+
+def test_the_same_mix_shifts_nothing(watch):
+    assert shifts(watch, np.arange(600) % SUBJECTS, DAY) == []
+    assert shifts(watch, np.zeros(0, dtype=int), DAY) == []
 
 
 def test_ids_begin_where_they_are_told_to():

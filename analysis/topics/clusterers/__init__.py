@@ -6,8 +6,9 @@ from analysis.topics.clusterers.base import Clusterer
 from analysis.topics.clusterers.evoc_engine import EvocClusterer
 from analysis.topics.clusterers.linkage import LinkageClusterer
 from analysis.topics.clusterers.umap_hdbscan import UmapHdbscanClusterer
+from analysis.topics.clusterers.ward import WardClusterer
 
-CLUSTERERS: tuple[type[Clusterer], ...] = (EvocClusterer, UmapHdbscanClusterer, LinkageClusterer)
+CLUSTERERS: tuple[type[Clusterer], ...] = (WardClusterer, EvocClusterer, UmapHdbscanClusterer, LinkageClusterer)
 
 
 def load_clusterer(name: str, min_cluster_size: int, seed: int) -> Clusterer:
