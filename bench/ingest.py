@@ -2,7 +2,7 @@
 
     python bench/ingest.py [--spans 20000] [--parts cost,disturbed,visible,outage,floor,peer,kill]
                            [--transports grpc,http] [--peers-dir FOLDER] [--peer-seconds 30] [--outage-seconds 15]
-                           [--work FOLDER] [--json]
+                           [--work FOLDER] [--json | --markdown]
 
 The full run of the documentation: ``--spans 200000 --outage-seconds 60 --peer-seconds 60 --peers-dir FOLDER``. The load
 is made by the script (`bench/load.py`): CHAIN, RETRIEVER, LLM traces of about 3 kB a span in batches of 512 over four
@@ -16,24 +16,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import ingest_floor
 import ingest_parts
 import ingest_peer
 from ingest_run import Figure, Run, Transport
+from ingest_tables import amount, machine, markdown, show
 from load import Bodies, write_bodies
-from rich.console import Console
-from rich.table import Table
 
 DISTURBED_SPANS = 60_000
 FLOOR_SPANS = 30_000
@@ -95,12 +90,14 @@ def visible(bench: Bench) -> Iterator[Figure]:
 
 
 def outage(bench: Bench) -> Iterator[Figure]:
-    bodies = bench.bodies(bench.spans)
-    yield from ingest_parts.outage(bench.work / "outage", bodies, bench.transports[0], bench.outage_seconds)
+    for transport in bench.transports:
+        folder, bodies = bench.work / f"outage-{transport}", bench.bodies(bench.spans)
+        yield from ingest_parts.outage(folder, bodies, transport, bench.outage_seconds)
 
 
 def floor(bench: Bench) -> Iterator[Figure]:
-    yield from ingest_floor.shares(bench.work / "floor", bench.bodies(FLOOR_SPANS), bench.transports[0])
+    for transport in bench.transports:
+        yield from ingest_floor.shares(bench.work / f"floor-{transport}", bench.bodies(FLOOR_SPANS), transport)
 
 
 def peer(bench: Bench) -> Iterator[Figure]:
@@ -130,38 +127,6 @@ PARTS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
 }
 
 
-def show(figures: list[Figure]) -> None:
-    table = Table(caption=machine())
-    for heading in ("part", "what", "measured", "promised", "note"):
-        table.add_column(heading, justify="right" if heading in ("measured", "promised") else "left")
-    part = ""
-    for figure in figures:
-        promised = "" if figure.bar is None else f"{'at least' if figure.at_least else 'at most'} {figure.bar:g}"
-        shown = "" if figure.part == part else figure.part
-        mark = " (missed)" if figure.missed else ""
-        table.add_row(shown, figure.name, f"{amount(figure)}{mark}", promised, figure.note)
-        part = figure.part
-    Console(width=None if sys.stdout.isatty() else 180).print(table)
-    missed = [figure for figure in figures if figure.missed]
-    print(f"{len(missed)} of {sum(figure.bar is not None for figure in figures)} promises missed")
-    for figure in missed:
-        print(f"  {figure.part}: {figure.name} {amount(figure)}, promised {figure.bar:g}")
-
-
-def amount(figure: Figure) -> str:
-    if math.isnan(figure.measured):
-        return "none"
-    digits = 2 if abs(figure.measured) < 10 and figure.measured != int(figure.measured) else 0
-    return f"{figure.measured:,.{digits}f} {figure.unit}".rstrip()
-
-
-def machine() -> str:
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("undertow", "duckdb", "pyarrow", "protobuf", "grpcio"))
-    load = os.getloadavg()[0]
-    when = datetime.now(UTC).date()
-    return f"{when}, {os.cpu_count()} cores, load {load:.1f}, Python {platform.python_version()}, {libraries}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--spans", type=int, default=20_000)
@@ -172,6 +137,7 @@ def main() -> None:
     parser.add_argument("--outage-seconds", type=float, default=15)
     parser.add_argument("--work", type=Path, help="folder for stores and bodies; a temporary one by default")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+    parser.add_argument("--markdown", action="store_true", help="the tables of bench/README.md instead")
     options = parser.parse_args()
     unknown = sorted({*options.parts.split(",")} - {*PARTS} | {*options.transports.split(",")} - {"grpc", "http"})
     if unknown:
@@ -193,6 +159,8 @@ def main() -> None:
                 print(f"{datetime.now(UTC):%H:%M:%S} {told}", file=sys.stderr, flush=True)
     if options.json:
         print(json.dumps({"machine": machine(), "figures": [asdict(f) | {"missed": f.missed} for f in figures]}))
+    elif options.markdown:
+        print(markdown(figures))
     else:
         show(figures)
 

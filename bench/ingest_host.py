@@ -13,7 +13,6 @@ import argparse
 import json
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
@@ -45,7 +44,7 @@ def handle_commits(events: Path, checkpoint_every_s: float | None, blocked: Path
         noted("commit", started)
         if checkpoint_every_s is not None and time.monotonic() - last >= checkpoint_every_s:
             started = time.monotonic()
-            with closing(self._connection.cursor()) as cursor:
+            with self._cursor() as cursor:
                 cursor.execute("CHECKPOINT")
             noted("checkpoint", started)
             last = time.monotonic()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,13 @@ from ingest_run import Figure, Run, Transport, Undertow, percentiles, spans_of
 from load import Bodies
 
 from undertow.errors import StoreError
+from undertow.store.compact import Compactable
 
 ACK_P99_MS, VISIBLE_S, RSS_MB = 250, 2, 1000
 _CHECKPOINT_EVERY_S = 1.0
 _POLL_S = 0.02
+_COMPACT_EVERY_S = 3.0
+_KINDS = {"checkpoint": "checkpoints", "compact": "compactions", "scan": "full scans"}
 _SCANS = ("SELECT * FROM interactions", "SELECT * FROM spans", "SELECT * FROM documents")
 Interval = tuple[float, float]
 
@@ -46,28 +49,45 @@ def cost(folder: Path, bodies: Bodies, transport: Transport) -> tuple[list[Figur
 
 
 def disturbed(folder: Path, bodies: Bodies, paced: Bodies, transport: Transport, sustained: float) -> list[Figure]:
-    """Return acknowledgement times while the database checkpoints and while an analysis reads everything.
+    """Return acknowledgement times while the database checkpoints, is compacted, and is read as a whole.
 
     Parameters
     ----------
-    sustained : spans a second; the checkpoints are measured at half of it too, with the bodies ``paced``.
+    sustained : spans a second; checkpoints alone, and all three at once, are measured at half of it, with the bodies
+        ``paced``.
     """
+    full, half = ("full load", 0.0, bodies), ("half the sustained rate", sustained / 2, paced)
+    scenes: list[tuple[tuple[str, ...], tuple[str, float, Bodies]]] = [
+        *(((kind,), full) for kind in _KINDS),
+        (("checkpoint",), half),
+        (tuple(_KINDS), half),
+    ]
     figures = []
-    for load, rate, sent in (("full load", 0.0, bodies), ("half the sustained rate", sustained / 2, paced)):
-        at = folder / f"checkpoint-{rate:.0f}"
-        host = ("--events", str(at / "events"), "--checkpoint-every", str(_CHECKPOINT_EVERY_S))
-        with Undertow(at, host=host) as collector:
-            run = collector.load(sent, range(len(sent)), transport, rate=rate)
-            collector.require_exact(sent, range(len(sent)))
-        during = _intervals(at / "events", "checkpoint")
-        commits = _intervals(at / "events", "commit")
-        note = f"{len(during)} checkpoints up to {_longest(during):.1f} s, commits up to {_longest(commits):.1f} s"
-        figures += _acknowledged(f"checkpoints, {transport}, {load}", run, note, during)
-    with Undertow(folder / "scan") as collector, _scanning(collector) as scans:
-        run = collector.load(bodies, range(len(bodies)), transport)
-        collector.require_exact(bodies, range(len(bodies)))
-        note = f"{len(scans)} scans of all interactions, spans or documents, up to {_longest(scans):.1f} s"
-    return figures + _acknowledged(f"full scans, {transport}, full load", run, note, list(scans))
+    for kinds, (load, rate, sent) in scenes:
+        name = "-".join((*kinds, load.split()[0]))
+        run, seen = _beside(folder / name, sent, transport, rate, kinds)
+        commits = f"commits up to {_longest(seen.pop('commit')):.1f} s"
+        told = [f"{len(seen[kind])} {_KINDS[kind]} up to {_longest(seen[kind]):.1f} s" for kind in kinds]
+        part = f"{', '.join(_KINDS[kind] for kind in kinds)}, {transport}, {load}"
+        figures += _acknowledged(part, run, "; ".join([*told, commits]), [one for kind in kinds for one in seen[kind]])
+    return figures
+
+
+def _beside(
+    folder: Path, bodies: Bodies, transport: Transport, rate: float, kinds: Sequence[str]
+) -> tuple[Run, dict[str, list[Interval]]]:
+    """Load bodies beside some disturbances; return when each of them ran."""
+    events, numbers = folder / "events", range(len(bodies))
+    host = ["--events", str(events)]
+    if "checkpoint" in kinds:
+        host += ["--checkpoint-every", str(_CHECKPOINT_EVERY_S)]
+    with Undertow(folder, host=host) as collector, ExitStack() as stack:
+        scans = stack.enter_context(_scanning(collector)) if "scan" in kinds else []
+        compactions = stack.enter_context(_compacting(collector)) if "compact" in kinds else []
+        run = collector.load(bodies, numbers, transport, rate=rate)
+        collector.require_exact(bodies, numbers)
+    seen = {"scan": list(scans), "compact": list(compactions)}
+    return run, seen | {kind: _intervals(events, kind) for kind in ("checkpoint", "commit")}
 
 
 def _acknowledged(part: str, run: Run, note: str, during: list[Interval]) -> list[Figure]:
@@ -156,6 +176,23 @@ def _scanning(collector: Undertow) -> Iterator[list[Interval]]:
         number += 1
 
     with _repeating(scan, 0.0):
+        yield intervals
+
+
+@contextmanager
+def _compacting(collector: Undertow) -> Iterator[list[Interval]]:
+    """Have the store written anew again and again."""
+    intervals: list[Interval] = []
+
+    def compact() -> None:
+        started = time.monotonic()
+        with collector.store() as store:
+            if not isinstance(store, Compactable):
+                raise SystemExit(f"{store.url} cannot be compacted")
+            store.compact(actor="bench")
+        intervals.append((started, time.monotonic()))
+
+    with _repeating(compact, _COMPACT_EVERY_S):
         yield intervals
 
 

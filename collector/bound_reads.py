@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
+import weakref
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any, Protocol
@@ -21,7 +22,10 @@ from undertow.errors import QueryError
 from undertow.store.base import Params
 from undertow.store.migrate import migrate
 
-_MEMORY = "1GB"
+_MEMORY = "512MB"
+_COPIES_AT_A_TIME = 2
+_UNTAKEN_BYTES = 256 * 2**20
+_ROWS_A_BATCH = 2048
 _OWN = "interaction_id IN (SELECT interaction_id FROM interactions WHERE {match})"
 _ON_OWN = "target_kind = 'interaction' AND target_id IN (SELECT interaction_id FROM interactions WHERE {match})"
 VISIBLE: Mapping[str, str] = {
@@ -56,15 +60,60 @@ class Streaming(Protocol):
         ...
 
 
-def bound_query(store: Streaming, bounds: Bounds, sql: str, params: Params, *, timeout_s: float) -> pa.Table:
-    """Run one SELECT over nothing but the rows of a token's services and environments.
+class BoundReads:
+    """Answers readers whose tokens are bound; what all of them hold together is bounded.
 
-    Raises
-    ------
-    QueryError
-        The SQL is wrong or no single SELECT, it names a table that is not told apart by service, takes too long, or
-        needs more memory than a copy may have.
+    Parameters
+    ----------
+    timeout_s : limit of one query, and of the wait for the copies of others.
+    most_bytes : results that readers have not taken yet.
     """
+
+    def __init__(self, store: Streaming, *, timeout_s: float, most_bytes: int = _UNTAKEN_BYTES) -> None:
+        self._store = store
+        self._timeout_s = timeout_s
+        self._most_bytes = most_bytes
+        self._copies = threading.BoundedSemaphore(_COPIES_AT_A_TIME)
+        self._lock = threading.Lock()
+        self.untaken_bytes = 0
+
+    def stream(self, bounds: Bounds, sql: str, params: Params) -> tuple[pa.Schema, Generator[pa.RecordBatch]]:
+        """Run one SELECT over nothing but the rows of a token's services and environments.
+
+        Raises
+        ------
+        QueryError
+            The SQL is wrong or no single SELECT, it names a table that is not told apart by service, takes too long,
+            or it or its result needs more memory than there is for such readers.
+        """
+        if not self._copies.acquire(timeout=self._timeout_s):
+            raise QueryError(f"the query waited {self._timeout_s:g} s for those of other readers; ask again later")
+        try:
+            rows = _bound_query(self._store, bounds, sql, params, self._timeout_s, self._most_bytes)
+            self._hold(rows.nbytes)
+        finally:
+            self._copies.release()
+        batches = _batches(rows)
+        weakref.finalize(batches, self._hold, -rows.nbytes)
+        return rows.schema, batches
+
+    def _hold(self, size: int) -> None:
+        with self._lock:
+            if size > 0 and self.untaken_bytes + size > self._most_bytes:
+                raise QueryError(
+                    f"results that readers have not taken yet would hold more than {self._most_bytes} bytes;"
+                    " ask again later, or for fewer rows"
+                )
+            self.untaken_bytes += size
+
+
+def _batches(rows: pa.Table) -> Generator[pa.RecordBatch]:
+    yield from rows.to_batches()
+
+
+def _bound_query(
+    store: Streaming, bounds: Bounds, sql: str, params: Params, timeout_s: float, most_bytes: int
+) -> pa.Table:
     config: dict[str, str | bool | int | float | list[str]] = {"memory_limit": _MEMORY, "threads": 1}
     with closing(duckdb.connect(":memory:", config=config)) as copy, _query_errors(timeout_s):
         timer = threading.Timer(timeout_s, copy.interrupt)
@@ -73,9 +122,19 @@ def bound_query(store: Streaming, bounds: Bounds, sql: str, params: Params, *, t
         try:
             _require_one_select(copy, sql)
             _prepare(copy, store, bounds, sql)
-            return copy.execute(sql, params).to_arrow_table()
+            return _collected(copy.execute(sql, params).to_arrow_reader(_ROWS_A_BATCH), most_bytes)
         finally:
             timer.cancel()
+
+
+def _collected(reader: pa.RecordBatchReader, most_bytes: int) -> pa.Table:
+    batches, size = [], 0
+    for batch in reader:
+        size += batch.nbytes
+        if size > most_bytes:
+            raise QueryError(f"the result is larger than {most_bytes} bytes; ask for fewer rows")
+        batches.append(batch)
+    return pa.Table.from_batches(batches, schema=reader.schema)
 
 
 def _require_one_select(copy: Any, sql: str) -> None:
@@ -119,12 +178,12 @@ def _fill(copy: Any, store: Streaming, bounds: Bounds, table: str) -> None:
 def _query_errors(timeout_s: float) -> Iterator[None]:
     try:
         yield
-    except duckdb.InterruptException:
-        raise QueryError(f"the query took longer than {timeout_s:g} s and was stopped") from None
-    except duckdb.OutOfMemoryException:
-        raise QueryError(f"the rows of the token's services do not fit into {_MEMORY}") from None
     except duckdb.CatalogException as error:
         readable = ", ".join(sorted({*VISIBLE, *_VIEWS}))
         raise QueryError(f"{error}\nA token that is bound to a service or environment can read {readable}") from None
-    except (duckdb.Error, pa.ArrowException) as error:
+    except (duckdb.Error, pa.ArrowException, OSError) as error:  # those of the rows come through Arrow
+        if isinstance(error, duckdb.InterruptException) or str(error).startswith("INTERRUPT"):
+            raise QueryError(f"the query took longer than {timeout_s:g} s and was stopped") from None
+        if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in str(error):
+            raise QueryError(f"the rows of the token's services do not fit into {_MEMORY}") from None
         raise QueryError(str(error)) from None

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
 
@@ -20,6 +19,7 @@ import grpc
 import grpc.aio
 from google.rpc import code_pb2
 
+from collector.arriving import Arriving
 from collector.auth import Authenticator, Verdict
 from collector.bodies import GZIP
 from collector.bounds import Bounds
@@ -37,7 +37,8 @@ _SERVICES = {
 }
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _IDENTITY_AND_GZIP = 0b101
-_MOST_ARRIVING = 64
+_MOST_ARRIVING = 8
+_MOST_CALLS_A_CONNECTION = 64
 _CANCELS_WITHIN_S = 0.1
 _UNREADABLE = "the library has refused the message"
 _TIMEOUTS_PER_MESSAGE = 3
@@ -88,6 +89,9 @@ class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no ty
             options=[
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", self._intake.max_body_bytes),
+                ("grpc.max_concurrent_streams", _MOST_CALLS_A_CONNECTION),
+                # Without probes, no more than 64 KiB of a message come before it is asked for.
+                ("grpc.http2.bdp_probe", 0),
                 ("grpc.per_message_decompression", 0),
                 ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_AND_GZIP),
             ],
@@ -151,53 +155,22 @@ class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc] # grpcio has no ty
 
     async def _message(self, messages: AsyncIterator[bytes]) -> bytes:
         try:
-            with self._arriving.place() as limit:
-                async with limit:
-                    body = await anext(aiter(messages), None)
+            async with self._arriving.place():
+                stream: Any = aiter(messages)
+                body = await anext(stream, None)
+            # Left open, it would keep the message until cycles are looked for.
+            await stream.aclose()
         except TimeoutError:
             raise OverloadedError("the message did not arrive in time; send again") from None
         if body is None:
             await _unless_refused()
             raise MalformedError("the call holds no message")
-        return body
+        return bytes(body)
 
 
 def _authorization(context: Any) -> str | None:
     sent = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
     return sent.get("authorization")
-
-
-class Arriving:
-    """Calls whose message is on its way: how many there may be, and for how long.
-
-    What has arrived of a message cannot be counted before it is whole, so their number bounds the memory. When
-    all places are taken, the call that has taken longest gives way: slow senders cannot keep out the others.
-
-    Parameters
-    ----------
-    most : places.
-    timeout_s : how long one may be held.
-    """
-
-    def __init__(self, most: int, timeout_s: float) -> None:
-        self._most = most
-        self._timeout_s = timeout_s
-        self._limits: dict[asyncio.Timeout, None] = {}
-
-    @contextmanager
-    def place(self) -> Iterator[asyncio.Timeout]:
-        """Hold a place; enter the value around the wait."""
-        if len(self._limits) >= self._most:
-            oldest = next(iter(self._limits))
-            del self._limits[oldest]
-            if not oldest.expired():
-                oldest.reschedule(0)
-        limit = asyncio.timeout(self._timeout_s)
-        self._limits[limit] = None
-        try:
-            yield limit
-        finally:
-            self._limits.pop(limit, None)
 
 
 async def _unless_refused() -> None:

@@ -21,6 +21,7 @@ from collector.auth import Authenticator, Scope, Verdict
 from collector.bodies import too_large
 from collector.bounds import Bounds
 from collector.intake import Encoding, Intake, Receipt
+from collector.lookups import Lookups
 from collector.otlp_answers import metrics_answer, signal_answer
 from collector.records import Record
 from collector.refusal import FORBIDDEN, UNKNOWN_TOKEN, Refusal, refusal_of
@@ -49,10 +50,6 @@ class Health(Protocol):
         """Be done when everything acknowledged by now is loaded."""
         ...
 
-    def resolves(self, target: Mapping[str, str]) -> bool:
-        """Whether the store holds what a feedback speaks of; may take long."""
-        ...
-
 
 class _Refused(Exception):
     """Carries a refusal that is no error of the intake."""
@@ -72,7 +69,7 @@ class HttpDoor:
     Attributes
     ----------
     workers : decode, redact and journal.
-    lookups : ask the store, which may take long.
+    lookups : ask the store what a feedback speaks of.
     read_timeout_s : a client may pause for this long while it sends.
     """
 
@@ -81,7 +78,7 @@ class HttpDoor:
     telemetry: Telemetry
     health: Health
     workers: Executor
-    lookups: Executor
+    lookups: Lookups
     read_timeout_s: float
 
     def app(self) -> Starlette:
@@ -172,12 +169,7 @@ class HttpDoor:
     async def _feedback(self, signal: str, request: Request) -> Response:
         record, receipt = await self._posted(request, self.intake.submit_feedback)
         await asyncio.wrap_future(receipt.durable)
-        target = record["feedback"]["target"]
-        lookup = asyncio.get_running_loop().run_in_executor(self.lookups, self.health.resolves, target)
-        try:
-            resolved = await asyncio.wait_for(lookup, _LOOKUP_S)
-        except TimeoutError:
-            resolved = False
+        resolved = await self.lookups.resolves(record["feedback"]["target"], _LOOKUP_S)
         return _json_response({"feedback_id": record["feedback"]["id"], "resolved": resolved}, 202)
 
     async def _changes(self, signal: str, request: Request) -> Response:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
+import pyarrow as pa
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
 
-from collector.bound_reads import VISIBLE
+from collector.bound_reads import VISIBLE, BoundReads
+from collector.bounds import Bounds
 from tests.integration.running import TRACES, RunningCollector, new_trace, trace_request
 from undertow.errors import QueryError
 from undertow.store import data_version
+from undertow.store.base import Params
+from undertow.store.embedded import EmbeddedStore
 from undertow.store.flight import FlightStore
 from undertow.store.tables import TABLES
 
@@ -187,3 +194,49 @@ def test_every_relation_is_either_shown_to_bound_readers_by_a_rule_or_refused(co
                 store.query(f"SELECT * FROM {name}")
         for name in VISIBLE:
             store.query(f"SELECT * FROM {name}")
+
+
+def test_a_bound_reader_is_refused_a_result_beyond_the_limit_and_served_the_next(
+    collector: RunningCollector, two_projects: str
+) -> None:
+    with FlightStore(collector.store_url, token="reader") as store:
+        with pytest.raises(QueryError, match="the result is larger than"):
+            store.query("SELECT repeat('x', 1000000) || i AS text FROM range(300) AS r(i)")
+        assert store.query("SELECT count(*) > 0 AS some FROM interactions").to_pylist() == [{"some": True}]
+
+
+def test_results_that_bound_readers_do_not_take_are_bounded_together(tmp_path: Path) -> None:
+    sql = "SELECT repeat('x', 600) || i AS text FROM range(1000) AS r(i)"
+    with EmbeddedStore(tmp_path / "store.duckdb") as store:
+        reads = BoundReads(store, timeout_s=30, most_bytes=1_000_000)
+        _, untaken = reads.stream(Bounds(frozenset({"bank"})), sql, None)
+        with pytest.raises(QueryError, match="readers have not taken yet"):
+            reads.stream(Bounds(frozenset({"bank"})), sql, None)
+        del untaken
+        assert reads.untaken_bytes == 0
+        _, taken = reads.stream(Bounds(frozenset({"bank"})), sql, None)
+        assert sum(batch.num_rows for batch in taken) == 1000
+        del taken
+        assert reads.untaken_bytes == 0
+
+
+def test_copies_for_bound_readers_take_turns(tmp_path: Path) -> None:
+    copies = 0
+    most = 0
+
+    class Watched(EmbeddedStore):
+        def stream(self, sql: str, params: Params = None) -> tuple[pa.Schema, Generator[pa.RecordBatch]]:
+            nonlocal copies, most
+            copies += 1
+            most = max(most, copies)
+            time.sleep(0.1)  # long enough that every other reader would come in between
+            copies -= 1
+            return super().stream(sql, params)
+
+    with Watched(tmp_path / "store.duckdb") as store, ThreadPoolExecutor(6) as pool:
+        reads = BoundReads(store, timeout_s=30)
+        asked = [
+            pool.submit(reads.stream, Bounds(frozenset({"bank"})), "SELECT count(*) FROM spans", None) for _ in range(6)
+        ]
+        assert [next(one.result()[1]).column(0)[0].as_py() for one in asked] == [0] * 6
+    assert most == 2

@@ -12,6 +12,7 @@ import pytest
 
 from collector import recall
 from collector.assemble import assemble, response_ids, span_rows
+from collector.courtesy import Courtesy, Pace
 from collector.journal import Journal
 from collector.loader import Loader
 from collector.normalise import normalise_traces
@@ -41,7 +42,7 @@ class Line:
             assemble=self.assemble,
             response_ids=response_ids,
             telemetry=self.telemetry,
-            interval_s=0.01,
+            pace=Pace(0.01, Courtesy()),
             aside=folder / "aside",
         )
         self.loader.start()

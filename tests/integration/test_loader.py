@@ -16,11 +16,13 @@ import pyarrow as pa
 import pytest
 
 from collector.assemble import assemble, response_ids, span_rows
+from collector.courtesy import Courtesy, Pace
 from collector.intake import Intake
-from collector.journal import SEGMENT_HEADER, Journal
+from collector.journal import Journal
 from collector.loader import Loader
 from collector.normalise import normalise_logs, normalise_traces
 from collector.records import Assembled, Record
+from collector.segments import SEGMENT_HEADER
 from collector.server import Collector
 from collector.telemetry import Telemetry
 from tests.integration.running import free_port, new_trace, trace_request
@@ -87,6 +89,7 @@ class Plant:
             self.journal,
             normalisers={"traces": normalise_traces, "logs": normalise_logs},
             redactor=redactor,
+            courtesy=Courtesy(),
             telemetry=self.telemetry,
             max_body_bytes=2**20,
             max_backlog_bytes=2**22,
@@ -100,7 +103,7 @@ class Plant:
             assemble=assembling,
             response_ids=response_ids,
             telemetry=self.telemetry,
-            interval_s=interval_s,
+            pace=Pace(interval_s, Courtesy()),
             aside=self.folder / "aside",
         )
         self.loader.start()

@@ -15,7 +15,7 @@ import pytest
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from pyarrow import flight
 
-from collector.journal import FRAME_MAGIC
+from collector.segments import FRAME_MAGIC
 from tests.integration.doors import DOORS, counter, send, stored
 from tests.integration.http2 import call, message
 from tests.integration.running import TRACES, RunningCollector, StartCollector, new_trace, trace_request

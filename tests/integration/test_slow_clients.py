@@ -6,18 +6,22 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
+import psutil
 import pytest
 
-from collector.grpc import Arriving
+from collector.arriving import Arriving
 from tests.integration.doors import DOORS, send, stored
 from tests.integration.http2 import Call, message
 from tests.integration.running import PROTOBUF, TRACES, RunningCollector, StartCollector, new_trace, trace_request
+from undertow.errors import OverloadedError
 
 SLOW = 200
+UNFINISHED, UNFINISHED_PLACES, UNFINISHED_BYTES = 40, 8, 12 * 2**20
+ALLOWANCE_BYTES = 32 * 2**20
 READ_TIMEOUT_S = 2.0
 QUICK_S = 5.0
 HEAD = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {PROTOBUF}\r\nContent-Length: 5000\r\n\r\n".encode()
@@ -159,30 +163,104 @@ def _over_grpc(collector: RunningCollector, parts: list[bytes]) -> bool:
     return status == 0
 
 
-def test_the_call_that_has_waited_longest_gives_way_when_every_place_is_taken() -> None:
-    arriving = Arriving(2, timeout_s=60)
-    ended: list[str] = []
+async def _waiting(arriving: Arriving, name: str, come: asyncio.Event, ended: list[str]) -> None:
+    try:
+        async with arriving.place():
+            await come.wait()
+    except TimeoutError:
+        ended.append(f"{name} gave way")
+    except OverloadedError:
+        ended.append(f"{name} was refused")
+    else:
+        ended.append(f"{name} came")
 
-    async def wait(name: str, come: asyncio.Event) -> None:
-        try:
-            with arriving.place() as limit:
-                async with limit:
-                    await come.wait()
-        except TimeoutError:
-            ended.append(f"{name} gave way")
-        else:
-            ended.append(f"{name} came")
+
+def _played(scene: Coroutine[None, None, None]) -> None:
+    with ThreadPoolExecutor(1) as apart:  # a browser test may have left a loop in this thread
+        apart.submit(asyncio.run, scene).result()
+
+
+def test_the_call_that_has_held_its_place_longest_gives_way_when_others_wait() -> None:
+    arriving = Arriving(2, timeout_s=60, fair_s=0.05)
+    ended: list[str] = []
 
     async def scene() -> None:
         come = asyncio.Event()
         calls = []
         for name in ("first", "second", "third"):
-            calls.append(asyncio.create_task(wait(name, come)))
+            calls.append(asyncio.create_task(_waiting(arriving, name, come, ended)))
             await asyncio.sleep(0)
         await calls[0]
         come.set()
         await asyncio.gather(*calls)
 
-    with ThreadPoolExecutor(1) as apart:  # a browser test may have left a loop in this thread
-        apart.submit(asyncio.run, scene()).result()
+    _played(scene())
     assert ended == ["first gave way", "second came", "third came"]
+
+
+def test_the_newest_call_is_served_first_and_the_oldest_of_too_many_is_refused() -> None:
+    arriving = Arriving(1, timeout_s=60, most_waiting=2)
+    ended: list[str] = []
+
+    async def scene() -> None:
+        come = asyncio.Event()
+        calls = []
+        for name in ("holder", "oldest", "older", "newest"):
+            calls.append(asyncio.create_task(_waiting(arriving, name, come, ended)))
+            await asyncio.sleep(0)
+        gone = calls.pop(1)
+        await gone
+        come.set()
+        await asyncio.gather(*calls)
+
+    _played(scene())
+    assert ended == ["oldest was refused", "holder came", "newest came", "older came"]
+
+
+def test_a_waiting_call_that_hangs_up_costs_no_place() -> None:
+    arriving = Arriving(1, timeout_s=60)
+    ended: list[str] = []
+
+    async def scene() -> None:
+        come = asyncio.Event()
+        holder, gone, last = (
+            asyncio.create_task(_waiting(arriving, name, come, ended)) for name in ("holder", "gone", "last")
+        )
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        await asyncio.sleep(0)
+        come.set()
+        last.cancel()  # in the moment in which it may get the place
+        await asyncio.gather(holder, gone, last, return_exceptions=True)
+        await _waiting(arriving, "next", come, ended)
+
+    _played(scene())
+    assert ended == ["holder came", "next came"]
+
+
+def test_unfinished_grpc_messages_together_hold_bounded_memory(start_collector: StartCollector) -> None:
+    collector = start_collector()
+    process = psutil.Process(collector.pid)
+    before = process.memory_info().rss
+    large = message(bytes(UNFINISHED_BYTES))[:-1]
+
+    def begin(opened: Call) -> None:
+        with suppress(OSError):  # at the end the connection is cut
+            opened.send(large, last=False)
+
+    with ExitStack() as stack:
+        calls = [Call(collector.grpc_port, TRACES) for _ in range(UNFINISHED)]
+        for opened in calls:
+            stack.callback(opened.close)
+        senders = [threading.Thread(target=begin, args=(opened,), daemon=True) for opened in calls]
+        for sender in senders:
+            sender.start()
+        peak = 0
+        until = time.monotonic() + 4.0
+        while time.monotonic() < until:
+            peak = max(peak, process.memory_info().rss - before)
+            time.sleep(0.02)  # this is the pace of the watch, not a wait for something
+        answered_quickly(collector)
+    assert peak > UNFINISHED_BYTES, "nothing has arrived"
+    # Twice: for a moment those that give way overlap with those that come.
+    assert peak < 2 * UNFINISHED_PLACES * UNFINISHED_BYTES + ALLOWANCE_BYTES
