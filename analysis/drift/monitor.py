@@ -61,7 +61,7 @@ class DriftMonitor:
 
     Each session counts by its first message. Two kinds of evidence share the level.
 
-    *Looks*, three quarters of it: at 40 sessions, and whenever there are a third more, the newest sessions and the
+    *Looks*, three quarters of it: at 40 sessions, and whenever there are half as many more, the newest sessions and the
     reference are compared as two windows, each look within its part of the level (``Looks``).
 
     *Bets*, for what is sudden: a message is described by what it falls into, fine and coarse cells, sides of the

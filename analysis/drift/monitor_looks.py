@@ -17,14 +17,14 @@ from analysis.drift.pooled import Pooled, pool, windows
 from analysis.drift.statistics import VERDICT_FAMILIES, VERDICT_WEIGHTS
 
 FIRST = 40
-LEAST_STEP, MOST_STEP, GROWTH = 15, 500, 3
+LEAST_STEP, MOST_STEP, GROWTH = 30, 500, 2
 REFERENCE = 1_500
 LONGEST = 1_600
 SHORTER = 4
 OF_LONG = 0.6
 LATER = 10.0
 STAGES = (99, 999, 4_999, 19_999, 99_999)
-ENOUGH, HOPELESS, PROMISING = 2.0, 3.0, 5.0
+ENOUGH, HOPELESS, PROMISING = 1.0, 3.0, 3.0
 BATCH = 500
 
 
@@ -91,7 +91,7 @@ class StratifiedDraw:
 
 
 class Looks:
-    """Compares the newest sessions with the reference whenever there are a third more of them.
+    """Compares the newest sessions with the reference whenever there are half as many more.
 
     A look compares two windows with the reference, the newest ``LONGEST`` sessions and the last quarter of these, by
     the families of ``compare`` and their joint permutation p-value; labels are permuted within strata. Look ``k``
