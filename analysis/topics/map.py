@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.neighbors import NearestNeighbors
 
 from analysis.topics.geometry import FloatArray, blocks, distinct_rows, unit_rows
 
@@ -101,13 +103,21 @@ class TopicMap:
             return _principal_plane(rows)
         from umap import UMAP
 
-        layout = UMAP(
-            n_components=2,
-            n_neighbors=min(NEIGHBOURS, len(rows) - 1),
-            metric="cosine",
-            random_state=self.seed,
-            n_jobs=1,
-        ).fit_transform(rows)
+        k = min(NEIGHBOURS, len(rows) - 1)
+        # UMAP's own search for neighbours calls Python for every pair of a small set.
+        near = NearestNeighbors(n_neighbors=k, metric="cosine", algorithm="brute").fit(rows).kneighbors(rows)[::-1]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*transforming new data with transform will be unavailable")
+            umap = UMAP(
+                n_components=2,
+                n_neighbors=k,
+                metric="cosine",
+                random_state=self.seed,
+                n_jobs=1,
+                precomputed_knn=near,
+                force_approximation_algorithm=True,
+            )
+            layout = umap.fit_transform(rows)
         points: FloatArray = np.asarray(layout, dtype=np.float32)
         points -= points.mean(axis=0)
         return points
