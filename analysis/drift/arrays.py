@@ -34,7 +34,7 @@ def as_rows(vectors: npt.ArrayLike, name: str) -> Floats:
 
 
 def as_groups(groups: Groups, n: int, name: str) -> Ints:
-    """Return integer groups 0..g-1 of ``n`` rows; ``None`` makes every row its own group.
+    """Return integer groups 0..g-1 of ``n`` rows in the order in which they begin; ``None``: every row its own group.
 
     Raises
     ------
@@ -46,7 +46,8 @@ def as_groups(groups: Groups, n: int, name: str) -> Ints:
     given = np.asarray(groups)
     if given.shape != (n,):
         raise ValueError(f"{name}: expected {n} groups, one a row, got shape {given.shape}")
-    return np.unique(given, return_inverse=True)[1].astype(np.int64)
+    _names, first, inverse = np.unique(given, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse].astype(np.int64)
 
 
 def check_same_width(first: Floats, second: Floats) -> None:

@@ -13,7 +13,7 @@ from scipy.special import zeta
 
 from analysis.drift.arrays import Bools, Floats, Ints
 from analysis.drift.permutation import joint_p_value
-from analysis.drift.pooled import Pooled, pool, windows
+from analysis.drift.pooled import MIN_GROUPS, Pooled, pool, windows
 from analysis.drift.statistics import VERDICT_FAMILIES, VERDICT_WEIGHTS
 
 FIRST = 40
@@ -49,6 +49,10 @@ class Kept:
     def __getitem__(self, part: slice) -> Kept:
         """Return some of the sessions."""
         return Kept(self.codes[part], self.scale[part], self.strata[part])
+
+    def where(self, chosen: Bools) -> Kept:
+        """Return the sessions that are chosen (n,)."""
+        return self if chosen.all() else Kept(self.codes[chosen], self.scale[chosen], self.strata[chosen])
 
     def vectors(self) -> Floats:
         """Return the vectors as float32, (n, d)."""
@@ -154,7 +158,13 @@ class Looks:
             yield share * part / self._p_value(self.recent[-length:], share * part * self._alpha)
 
     def _p_value(self, window: Kept, needed: float) -> float:
-        """Return the p-value of a window, fine enough to be at most ``needed`` where it could be."""
+        """Return the p-value of a window, fine enough to be at most ``needed`` where it could be.
+
+        Sessions of a stratum that the reference does not have cannot be dealt again, and say nothing.
+        """
+        window = window.where(np.isin(window.strata, self.reference.strata))
+        if len(window) < MIN_GROUPS:
+            return 1.0
         pooled = pool(windows(self.reference.vectors(), window.vectors()), self._seed + 1_000 * self.look)
         strata = _strata(pooled, self.reference.strata, window.strata)
         bounds = [family.bind(pooled) for family in VERDICT_FAMILIES]

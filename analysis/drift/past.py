@@ -330,7 +330,7 @@ def _crowding(days: _Days, rng: np.random.Generator) -> tuple[Floats, float, Flo
     novel = (far > np.quantile(far, INSIDE)).astype(np.float64)
     n = days.n_past + 1
     crowded = np.zeros((n, len(NEIGHBOURS)))
-    for w in range(n):
+    for w in np.unique(window):  # of a window of few long sessions the sample may hold no row
         crowded[w] = np.sort(own[window == w], axis=0)[-MOST_CROWDED:].mean(axis=0)
     sizes = np.maximum(np.bincount(window, minlength=n), 1)
     chance = (own[:, 1] > 0.5 * min(int(NEIGHBOURS[1]), len(own) - 1)).astype(np.float64)

@@ -18,6 +18,8 @@ from scipy.stats import norm, rankdata
 from analysis.drift.arrays import Bools, Floats
 
 LEAST_SKEW, MOST_SKEW = 0.05, 4.0
+# Statistics are sums of float32 numbers: the same labelling drawn twice differs in its last digits.
+ROUNDING = 1e-6
 HOPELESS = 0.2
 
 
@@ -112,7 +114,7 @@ def joint_p_value(table: Floats, weights: Sequence[float] | None = None) -> floa
     minimum found a new topic of 2 % less often and out-of-scope text much less often.
     """
     evidence = -tail_log_p(table) @ (np.ones(table.shape[1]) if weights is None else np.asarray(weights))
-    return float(np.mean(evidence >= evidence[0] * (1.0 - 1e-12)))
+    return float(np.mean(evidence >= evidence[0] * (1.0 - 10.0 * ROUNDING)))
 
 
 def tail_log_p(table: Floats) -> Floats:
@@ -125,7 +127,7 @@ def tail_log_p(table: Floats) -> Floats:
     """
     body = np.sort(table, axis=0)[: max(1, len(table) - 1)]
     mean, spread = body.mean(axis=0), body.std(axis=0)
-    scale = np.where(spread > 1e-12 * np.abs(mean) + 1e-300, spread, np.inf)
+    scale = np.where(spread > ROUNDING * np.abs(mean) + 1e-300, spread, np.inf)
     skew = np.clip((((body - mean) / scale) ** 3).mean(axis=0), LEAST_SKEW, MOST_SKEW)
     shape = 4.0 / skew**2
     ratio = np.maximum(1e-9, 1.0 + (table - mean) / scale / np.sqrt(shape))

@@ -34,7 +34,7 @@ class NearQuestions:
         distinct = prompts[first[order]]
         unit = distinct / np.maximum(np.linalg.norm(distinct, axis=1, keepdims=True), 1e-12)
         blocks = []
-        for start in range(0, len(unit), BLOCK_ROWS):
+        for start in range(0, max(1, len(unit)), BLOCK_ROWS):  # one block of nothing where there is no prompt
             near = unit[start : start + BLOCK_ROWS] @ unit.T
             near[near <= cosine] = 0.0
             blocks.append(sparse.csr_matrix(near))

@@ -153,3 +153,12 @@ def _plus_plus(X: FloatArray, k: int, rng: np.random.Generator) -> FloatArray:
         chosen.append(row)
         distance = np.minimum(distance, np.maximum(1.0 - X @ X[row], 0.0))
     return X[chosen].copy()
+
+
+def spacing(centroids: FloatArray) -> float:
+    """Return the median cosine distance of centroids (k, d) from their nearest other; 0 where there is none."""
+    if len(centroids) < 2:
+        return 0.0
+    similar = centroids @ centroids.T
+    np.fill_diagonal(similar, -1.0)
+    return float(np.median(1.0 - similar.max(axis=1)))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 
 import numpy as np
 
@@ -59,14 +58,24 @@ def find_kin(old: Partition, new: Partition) -> Kinship:
 
 def _between(middle: FloatArray, ends: Mapping[int, FloatArray], needed: Sequence[int]) -> tuple[int, int] | None:
     """Return the two of ``ends``, at least one of them ``needed``, between which ``middle`` (d,) lies, or None."""
-    pairs = [pair for pair in combinations(sorted(ends), 2) if set(pair) & set(needed)]
-    found = {pair: _gain(middle, ends[pair[0]], ends[pair[1]]) for pair in pairs}
-    best = max(found, key=lambda pair: found[pair], default=None)
-    return best if best is not None and found[best] >= LEAST_GAIN else None
+    names = np.array(sorted(ends), dtype=np.int64)
+    if len(names) < 2:
+        return None
+    gain = _gains(middle, np.stack([ends[name] for name in names.tolist()]))
+    is_needed = np.isin(names, needed)
+    gain[~np.triu(is_needed[:, None] | is_needed, 1)] = -1.0
+    one, other = divmod(int(gain.argmax()), len(names))
+    return (int(names[one]), int(names[other])) if gain[one, other] >= LEAST_GAIN else None
 
 
-def _gain(middle: FloatArray, one: FloatArray, other: FloatArray) -> float:
-    """Return how much closer a place is to the middle of two others than to either; -1 where it is far from it."""
-    half = one + other
-    cosine = float(middle @ half) / max(float(np.linalg.norm(half)), 1e-9)
-    return cosine - max(float(middle @ one), float(middle @ other)) if cosine >= LEAST_COSINE else -1.0
+def _gains(middle: FloatArray, ends: FloatArray) -> FloatArray:
+    """Return how much closer a place is to the middle of each two of ``ends`` (k, d) than to either, (k, k).
+
+    It is -1 where the place is far from their middle.
+    """
+    near = ends @ middle
+    products = ends @ ends.T
+    squares = np.diag(products)
+    lengths = np.sqrt(np.maximum(squares[:, None] + squares + 2.0 * products, 1e-18))
+    cosine = (near[:, None] + near) / lengths
+    return np.where(cosine >= LEAST_COSINE, cosine - np.maximum(near[:, None], near), -1.0).astype(np.float32)

@@ -27,6 +27,9 @@ from analysis.topics.subtopics import continue_subtopics, find_subtopics
 from analysis.topics.summary import describe_themes, describe_topics, located
 from analysis.topics.themes import continue_themes, find_themes, theme_centres
 
+AUTO = "auto"
+# Measured on subsets of labelled questions: EVoC shatters fewer, Ward's tree is too coarse for more.
+FEWEST_TEXTS_FOR_EVOC = 2_000
 CHOSEN_AGAIN = 2.0
 CLEARLY_BETTER = 0.05
 FINER_PROPOSALS = 3
@@ -43,9 +46,10 @@ class TopicModel:
     Parameters
     ----------
     clusterer
-        Name of an engine of `analysis.topics.clusterers.CLUSTERERS` ("ward", "evoc", "umap-hdbscan", "linkage"), or
-        an object with ``fit_predict`` and, if it has several layers, ``layers_``. Fewer than 50 distinct texts
-        always go to "linkage" unless an object is given.
+        "auto": "ward" below 2,000 distinct texts, "evoc" from there on. Or the name of an engine of
+        `analysis.topics.clusterers.CLUSTERERS` ("ward", "evoc", "umap-hdbscan", "linkage"), or an object with
+        ``fit_predict`` and, if it has several layers, ``layers_``. Fewer than 50 distinct texts always go to
+        "linkage" unless an object is given.
     min_topic_size
         Distinct texts below which a group is no topic; default: the larger of 5 and n / 400.
     seed
@@ -108,7 +112,7 @@ class TopicModel:
     memory_: Memory
     chosen_on_: int
 
-    def __init__(self, clusterer: str | Clusterer = "ward", min_topic_size: int | None = None, seed: int = 0) -> None:
+    def __init__(self, clusterer: str | Clusterer = AUTO, min_topic_size: int | None = None, seed: int = 0) -> None:
         self.clusterer = clusterer
         self.min_topic_size = min_topic_size
         self.seed = seed
@@ -149,7 +153,7 @@ class TopicModel:
         rows = _checked(X, texts)
         first, group, keys = distinct(texts)
         learnt = rows[first[learning_rows(len(first), self.seed)]]
-        engine = self._engine()
+        engine = self._engine(len(first))
         layers = engine(learnt)
         labels, self.silhouette_ = choose_labels(learnt, layers, engine, self.seed)
         ids = np.arange(int(labels.max(initial=-1)) + 1, dtype=np.int64)
@@ -192,7 +196,7 @@ class TopicModel:
         known = self._earlier_topics(rows[first], keys)
         some = learning_rows(len(first), self.seed)
         learnt = rows[first[some]]
-        layers = self._engine()(learnt)
+        layers = self._engine(len(first))(learnt)
         partition = self._chosen_anew(learnt, layers, len(first))
         if partition is None:
             partition = self._continued(learnt, layers, known[some], ~np.isin(keys[some], self.member_keys_))
@@ -306,8 +310,12 @@ class TopicModel:
         self.events_ = tuple(replace(event, topic_id=event.topic_id + offset) for event in self.events_)
         self.next_id_ += offset
 
-    def _engine(self) -> Layering:
-        return Layering(self.clusterer, self.min_topic_size, self.seed)
+    def _engine(self, n: int) -> Layering:
+        """Return the engine for ``n`` distinct texts."""
+        engine = self.clusterer
+        if engine == AUTO:
+            engine = "ward" if n < FEWEST_TEXTS_FOR_EVOC else "evoc"
+        return Layering(engine, self.min_topic_size, self.seed)
 
     def _learn(
         self,
@@ -360,7 +368,7 @@ class TopicModel:
         if n < CHOSEN_AGAIN * max(self.chosen_on_, FEWEST_ROWS_FOR_DENSITY):
             return None
         self.chosen_on_ = n
-        labels, _ = choose_labels(X, layers, self._engine(), self.seed)
+        labels, _ = choose_labels(X, layers, self._engine(n), self.seed)
         index = nearest(X, self.centroids_)[0]
         kept = self.partition_.ids[index]
         if not worth(X, labels, self.seed) >= worth(X, index, self.seed) + CLEARLY_BETTER:

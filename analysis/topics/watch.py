@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.topics.emerging import Emerging, find_emerging
 from analysis.topics.fading import Shift, find_shifts
-from analysis.topics.geometry import BoolArray, DoubleArray, FloatArray, IntArray, mean_directions
+from analysis.topics.geometry import BoolArray, DoubleArray, FloatArray, IntArray, mean_directions, spacing
 from analysis.topics.labels import name_topics
 from analysis.topics.map import TopicMap
 from analysis.topics.model import TopicModel
@@ -207,11 +207,15 @@ class TopicWatch:
         return np.asarray(now | (then >= 0))
 
     def _continues(self, rows: FloatArray, subject: Emerging, day: np.datetime64) -> bool:
-        """Say whether a subject is more of one that emerged lately: its centre lies within that one's radius."""
+        """Say whether a subject is more of one that emerged lately.
+
+        Its centre lies within that one's radius, or no farther off than half the way from a usual topic to the next.
+        """
         young = np.flatnonzero(day - self.emerged_days < YOUNG)
         members = rows[list(subject.members)]
         centre = mean_directions(members, np.zeros(len(members), dtype=np.int64), 1)
-        return bool((1.0 - self.emerged.centroids[young] @ centre[0] <= self.emerged.radii[young]).any())
+        reach = np.maximum(self.emerged.radii[young], spacing(self.model.partition_.centroids) / 2.0)
+        return bool((1.0 - self.emerged.centroids[young] @ centre[0] <= reach).any())
 
     def _tell(self, shift: Shift, day: np.datetime64) -> bool:
         """Say whether a shift is news, and remember it."""

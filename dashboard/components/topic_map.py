@@ -95,10 +95,7 @@ def _centres(points: pd.DataFrame, known: Hierarchy) -> dict[int, tuple[float, f
 
 def _assigned(known: Hierarchy, topic: int) -> set[int]:
     """A topic with everything below it."""
-    found = {topic}
-    for child in known.children(topic):
-        found |= _assigned(known, child)
-    return found
+    return {topic, *(key for key in known.rows if topic in known.lineage(key))}
 
 
 def _ink() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -193,6 +194,13 @@ def test_too_little_room_is_told_before_anything_is_touched(
     with pytest.raises(StoreError, match="1 MiB are free; make room first"):
         store.compact(actor="ana")
     assert (store.path.stat().st_ino, store.path.stat().st_size) == (before.st_ino, before.st_size)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_store_that_root_compacts_stays_its_owners(store: EmbeddedStore) -> None:
+    os.chown(store.path, 4711, 4712)
+    store.compact(actor="root")
+    assert (store.path.stat().st_uid, store.path.stat().st_gid) == (4711, 4712)
 
 
 def test_a_second_compaction_at_the_same_time_is_refused(store: EmbeddedStore) -> None:
@@ -409,6 +417,33 @@ def test_without_a_collector_the_verb_opens_the_file_and_the_journal_itself(star
     assert ran(collector, "check").returncode == 0
     collector.start()
     assert [row["trace_id"] for row in collector.rows("SELECT trace_id FROM spans")] == [kept]
+
+
+def test_compacting_a_copy_leaves_the_journal_of_a_running_collector_alone(
+    start_collector: StartCollector, tmp_path: Path
+) -> None:
+    collector = start_collector()
+    first, second = new_trace(), new_trace()
+    assert collector.post("/v1/traces", trace_request(first)).status == 200
+    assert collector.flush().status == 200
+    copy = tmp_path / "copy.duckdb"
+    for path in collector.data.glob("undertow.duckdb*"):  # nobody writes just now
+        (tmp_path / path.name.replace("undertow", "copy")).write_bytes(path.read_bytes())
+    journal = {path.name: path.read_bytes() for path in (collector.data / "journal").glob("*.seg")}
+    done = subprocess.run(
+        collector.command("store", "compact"),
+        check=False,
+        cwd=collector.work,
+        env={**collector.env, "UNDERTOW_STORE__URL": f"duckdb://{copy}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "left as it is" in done.stderr
+    assert {path.name: path.read_bytes() for path in (collector.data / "journal").glob("*.seg")} == journal
+    assert collector.post("/v1/traces", trace_request(second)).status == 200
+    assert collector.flush().status == 200
+    assert {row["trace_id"] for row in collector.rows("SELECT trace_id FROM spans")} == {first, second}
 
 
 def test_only_a_token_that_may_write_compacts(start_collector: StartCollector) -> None:

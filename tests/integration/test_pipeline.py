@@ -157,7 +157,7 @@ def test_a_pass_over_a_new_day_reads_its_weeks_alone_and_counts_and_shows_topics
     runs = Pipeline(store, settings).run()
     assert {run.analyzer: run.rows for run in runs}["topics"] == 3
     assert len(oldest) == 3  # topics, drift and its monitor
-    assert all(at >= day - timedelta(days=31) for at in oldest)
+    assert all(at >= day - timedelta(days=36) for at in oldest)
     after = {row["topic_id"]: row for row in store.query("SELECT * FROM topics").to_pylist()}
     assert after.keys() == before.keys()
     counted = store.query(
@@ -190,7 +190,7 @@ def test_topics_of_another_embedding_model_take_ids_that_were_never_used(analyse
     store, settings = analysed
     (before,) = store.query("SELECT max(topic_id) AS last FROM topic_history").to_pylist()
     labelled = store.query("SELECT * FROM topics WHERE topic_id = 0").to_pylist()
-    artifacts = store.query("SELECT * FROM artifacts").to_pylist()
+    artifacts = store.query("SELECT * FROM artifacts WHERE kind IN ('centroids', 'map')").to_pylist()
     version = {**json.loads(artifacts[0]["version"]), "model": "another"}
     store.commit(
         {

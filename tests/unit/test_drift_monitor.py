@@ -179,3 +179,9 @@ def test_wrong_input_is_refused_with_what_was_got() -> None:
         monitor.update(draw(rng, 3), strata=[0, 1, 64])
     with pytest.raises(ValueError, match="alpha"):
         DriftMonitor(draw(rng, 300), alpha=1.0)
+
+
+def test_sessions_of_an_hour_that_the_reference_does_not_know_raise_no_alarm_by_themselves() -> None:
+    rng = np.random.default_rng(15)
+    monitor = DriftMonitor(rng.standard_normal((300, 8)), reference_strata=np.zeros(300, dtype=int))
+    assert monitor.update(rng.standard_normal((200, 8)), range(200), strata=np.full(200, 3)).evidence < 5.0

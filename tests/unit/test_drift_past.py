@@ -17,7 +17,7 @@ from scipy.stats import binom
 
 from analysis.analyzer import Context, Shared
 from analysis.analyzers.drift import Drift
-from analysis.drift import compare, held_against
+from analysis.drift import compare, compare_behaviour, compare_to_past, held_against
 from analysis.drift.comparison import FIRST, permuted
 from analysis.drift.permutation import FreeDraw
 from analysis.drift.result import DriftResult
@@ -162,3 +162,19 @@ def test_effects_of_small_windows_stay_shares() -> None:
         assert 0.0 <= result.effect <= 1.0
         assert all(0.0 <= part.effect <= 1.0 for part in result.parts.values())
         assert 0.0 <= result.effect_interval[0] <= result.effect_interval[1] <= 1.0
+
+
+def test_behaviour_without_a_single_message_is_insufficient() -> None:
+    nothing = np.empty((0, 6), dtype=np.float32)
+    assert compare_behaviour(nothing, nothing, nothing, nothing).verdict == "insufficient"
+
+
+def test_windows_of_one_long_session_that_no_sample_holds_still_have_a_rank(monkeypatch) -> None:
+    monkeypatch.setattr("analysis.drift.past.SEARCH_ROWS", 400)
+    rng = np.random.default_rng(8)
+    past = [rng.standard_normal((40, 6)) for _ in range(45)]
+    sessions = [np.zeros(40) if day % 9 == 0 else np.arange(40) for day in range(45)]
+    today = rng.standard_normal((40, 6))
+    result = compare_to_past(past, today, past_groups=sessions, current_groups=np.zeros(40))
+    assert result.p_value >= result.p_floor
+    assert all(np.isfinite(part.value) and part.p_value >= result.p_floor for part in result.parts.values())

@@ -214,6 +214,12 @@ def test_a_query_is_found_among_arguments() -> None:
         assert read_query(given) == "rain"
 
 
+def test_a_call_without_arguments_that_is_wrapped_twice_names_no_query() -> None:
+    nothing = {"args": [], "kwargs": {"k": 4}}
+    assert read_query([nothing]) is None
+    assert read_query({"args": [nothing], "kwargs": {}}) is None
+
+
 def test_documents_are_found_in_their_wrapping() -> None:
     for given in ([{"page_content": "Dry."}], {"documents": ["Dry."]}, {"output": [{"text": "Dry."}]}):
         assert [document["content"] for document in read_found(given)] == ["Dry."]
