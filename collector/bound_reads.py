@@ -74,7 +74,8 @@ class BoundReads:
         self._timeout_s = timeout_s
         self._most_bytes = most_bytes
         self._copies = threading.BoundedSemaphore(_COPIES_AT_A_TIME)
-        self._lock = threading.Lock()
+        # The collection of cycles may end a result, and so come back here, in the middle of a change.
+        self._lock = threading.RLock()
         self.untaken_bytes = 0
 
     def stream(self, bounds: Bounds, sql: str, params: Params) -> tuple[pa.Schema, Generator[pa.RecordBatch]]:

@@ -6,13 +6,14 @@ of the two numbers and the payload; then the payload.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import struct
 import uuid
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,27 @@ class Segment:
     path: Path
     base: int
     end: int
+
+
+@contextmanager
+def reserved(folder: Path) -> Iterator[bool]:
+    """Reserve a folder for one process, made when absent; whether nobody else has it.
+
+    Who opens a journal cuts off its tail and removes segments: two that do so lose what was acknowledged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:
+            logger.warning("%s cannot be locked on this file system; let only one collector use it", folder)
+        yield True
+    finally:
+        os.close(fd)
 
 
 def inspect(folder: Path) -> Recovery:

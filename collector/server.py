@@ -33,10 +33,11 @@ from collector.loader import Loader
 from collector.lookups import Lookups
 from collector.normalise import normalise_logs, normalise_traces
 from collector.redact import Redactor
+from collector.segments import reserved
 from collector.self_trace import self_tracer
 from collector.store_service import StoreService
 from collector.telemetry import Telemetry
-from undertow.errors import ConfigError, OverloadedError, PortInUseError, StoreError
+from undertow.errors import ConfigError, OverloadedError, PortInUseError, StoreError, StoreLockedError
 from undertow.settings import Settings
 from undertow.store.compact import Compacted
 from undertow.store.embedded import EmbeddedStore
@@ -128,6 +129,8 @@ class Collector:
         self._http_socket = stack.enter_context(_listening(limits.host, limits.http_port, "collector.http_port"))
         self._service = self._started_service(auth, stack)
         journal_dir = settings.data_dir / "journal"
+        if not stack.enter_context(reserved(journal_dir)):
+            raise StoreLockedError(f"{journal_dir} is in use by another collector; set another data_dir for this one")
         self._journal = Journal(journal_dir, segment_bytes=limits.segment_bytes, max_bytes=limits.max_journal_bytes)
         courtesy = Courtesy()
         self._loader = Loader(
@@ -269,7 +272,7 @@ class Collector:
         """Write the store anew, then the journal, so that neither holds what was erased."""
         if not self._ready:
             raise StoreError("the collector is starting or stopping; try again in a moment")
-        logger.info("compacting the store for %s: what arrives is kept in the journal meanwhile", actor)
+        logger.info("compacting the store for %r: what arrives is kept in the journal meanwhile", actor)
         done = self._store.compact(actor=actor)
         logger.info("compacted: %d bytes before, %d after", done.bytes_before, done.bytes_after)
         try:

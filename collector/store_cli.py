@@ -94,15 +94,23 @@ def _user() -> str:
 
 
 def _forget_loaded(settings: Settings, opened: Store) -> None:
-    """Remove from the journal of the absent collector what the store holds; who has the store has the journal, too."""
+    """Remove from the journal of the absent collector what the store holds."""
     from collector.journal import Journal
     from collector.loader import loaded_before
+    from collector.segments import reserved
+    from undertow.store.compact import give_to_owner
 
     folder: Path = settings.data_dir / "journal"
     if not folder.is_dir():
         return
     limits = settings.collector
-    journal = Journal(folder, segment_bytes=limits.segment_bytes, max_bytes=limits.max_journal_bytes)
-    with closing(journal):
-        journal.release(loaded_before(journal, opened))
-        journal.forget()
+    with reserved(folder) as ours:
+        if not ours:  # of a collector with another store: this one is a copy, say
+            click.echo(f"{folder} is in use by a collector and was left as it is", err=True)
+            return
+        journal = Journal(folder, segment_bytes=limits.segment_bytes, max_bytes=limits.max_journal_bytes)
+        with closing(journal):
+            journal.release(loaded_before(journal, opened))
+            journal.forget()
+        for segment in folder.glob("*.seg"):
+            give_to_owner(segment, of=folder)

@@ -311,7 +311,7 @@ def read_query(value: Any) -> str | None:
     found = structured(found)
     if isinstance(found, dict) and {"args", "kwargs"} <= found.keys() <= _CALL:
         named = _first(as_dict(found["kwargs"]), *_QUERIES)
-        return read_query(as_list(found["args"])[0] if named is None else named)
+        return read_query(next(iter(as_list(found["args"])), None) if named is None else named)
     if isinstance(found, dict):
         named = _first(found, *_QUERIES)
         only = next(iter(found.values())) if len(found) == 1 else None

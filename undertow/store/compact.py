@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -135,9 +136,17 @@ def swap(path: Path) -> None:
             if log.exists():
                 raise StoreError(f"{log} was not written into its file; try again later")
         shutil.copymode(path, fresh)
+        give_to_owner(fresh, of=path)
         _sync(fresh)
         fresh.replace(path)
         _sync(path.parent)
+
+
+def give_to_owner(made: Path, *, of: Path) -> None:
+    """Let a new file belong to the owner of another: what root has made, others could not open."""
+    owner = of.stat()
+    with suppress(PermissionError):
+        os.chown(made, owner.st_uid, owner.st_gid)
 
 
 def _relations(cursor: Any) -> set[tuple[str, str, str]]:

@@ -275,9 +275,9 @@ class EmbeddedStore:
         finally:
             with self._opening:
                 self._replacing = False
+                self._opening.notify_all()  # also where it cannot be opened: who waits is told why
                 if not self._closed:
                     self._connection = self._connection or self._opened()
-                self._opening.notify_all()
 
     def _drained(self) -> bool:
         """Wait some time for those who read; whether nobody does any more."""
