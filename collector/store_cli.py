@@ -65,7 +65,7 @@ def _check_journal(settings: Settings) -> Iterator[Checked]:
 
 @store.command()
 def compact() -> None:
-    """Write the store anew, so that erased rows leave the disk and the file shrinks.
+    """Write the store anew, without erased rows, so that the file shrinks.
 
     Needs as much free room as the store takes. A running collector does it and goes on taking telemetry;
     reading goes on but for a moment, commits wait. Without a collector the file is opened here.

@@ -1,8 +1,11 @@
-"""A store file written anew: what was erased is gone from it, and so is the room that it took.
+"""A store file written anew: erased rows are not copied, and the room that they took is given back.
 
 DuckDB marks deleted rows and reuses their blocks some day; until then the file holds them, readable, and it never
 shrinks. So the rows are copied into a new file, which takes the place of the old one in one rename: whoever is
 killed on the way leaves either the old file or the new one, whole.
+
+The unused end of a block holds whatever the writing process had in memory there, so that single remnants of an
+erased text can come along: this is not yet erasure in the sense of data protection.
 """
 
 from __future__ import annotations
