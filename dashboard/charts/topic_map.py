@@ -74,7 +74,7 @@ def option(
     parts = _parts(points, groups)
     worded = bool(points["prompt"].notna().any())
     columns = ["x", "y", "prompt"] if worded else ["x", "y"]
-    across, down = _limits(points["x"]), _limits(points["y"])
+    across, down = _limits(points["x"], 0.2), _limits(points["y"], 0.08)
     if selected:
         names = apart([name for name in names if not name.fine], across, down)
     size, opacity = _weight(len(points))
@@ -144,11 +144,14 @@ def _weight(n: int) -> tuple[float, float]:
     )
 
 
-def _limits(column: pd.Series) -> dict[str, float]:
-    """Ends of an axis: all but the outermost hundredth, so that a lone outlier does not shrink the map."""
+def _limits(column: pd.Series, margin: float) -> dict[str, float]:
+    """Ends of an axis: all but the outermost hundredth, so that a lone outlier does not shrink the map.
+
+    ``margin`` is the part of the width that is left free on either side, for names.
+    """
     low, high = float(column.quantile(0.005)), float(column.quantile(0.995))
-    margin = 0.08 * (high - low) or 1.0
-    return {"min": low - margin, "max": high + margin}
+    free = margin * (high - low) or 1.0
+    return {"min": low - free, "max": high + free}
 
 
 def _zoom(axis: str) -> dict[str, Any]:
@@ -194,6 +197,7 @@ def _names(names: Sequence[Name], ink: str, *, fine: bool) -> dict[str, Any]:
             "offset": [0, -10],
             # The wide margin of a finer name keeps it away until there is room for it.
             "padding": [6, 24] if fine else [2, 4],
+            "minMargin": 14,
         },
         "labelLayout": {"hideOverlap": True},
         "z": 5,
