@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
+import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -74,9 +74,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"data: [DONE]\n\n")
 
 
-def _head(request: dict[str, Any], kind: str) -> dict[str, Any]:
-    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
-    return {"id": f"chatcmpl-{digest[:24]}", "object": kind, "created": 1_770_000_000, "model": ANSWERING_MODEL}
+def _head(kind: str) -> dict[str, Any]:
+    # No API gives two answers one id: an equal one would make calls of two applications one call told twice.
+    return {
+        "id": f"chatcmpl-{uuid.uuid4().hex[:24]}",
+        "object": kind,
+        "created": 1_770_000_000,
+        "model": ANSWERING_MODEL,
+    }
 
 
 def _message(request: dict[str, Any]) -> dict[str, Any]:
@@ -110,11 +115,11 @@ def _completion(request: dict[str, Any]) -> dict[str, Any]:
     message = _message(request)
     reason = "tool_calls" if "tool_calls" in message else "stop"
     choice = {"index": 0, "message": message, "finish_reason": reason}
-    return {**_head(request, "chat.completion"), "choices": [choice], "usage": _usage(request, message)}
+    return {**_head("chat.completion"), "choices": [choice], "usage": _usage(request, message)}
 
 
 def _chunks(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    head = _head(request, "chat.completion.chunk")
+    head = _head("chat.completion.chunk")
     message = _message(request)
     for delta, reason in _deltas(message):
         yield {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
