@@ -150,7 +150,10 @@ def agreement(
         max(lonely, default=0.0),
         sum(lonely) / max(len(lonely), 1),
         *_exchanged(tokens, places.around, triples),
-        min(float(sum(word in near and _is_turned(word, sign, places) for word, sign in polarities(tokens))), _MOST),
+        min(
+            float(sum(word in near and _is_turned(word, places, negated=sign) for word, sign in polarities(tokens))),
+            _MOST,
+        ),
         min(
             float(sum(form not in near and not near.isdisjoint(_EXCLUDED.get(form, ())) for form in tokens.form)),
             _MOST,
@@ -190,7 +193,7 @@ def _exchanged(
     return [min(count, _MOST) for count in counts]
 
 
-def _is_turned(word: str, negated: bool, places: Places) -> bool:  # noqa: FBT001 - a truth value is what it is given
+def _is_turned(word: str, places: Places, *, negated: bool) -> bool:
     return word not in places.negated and word in places.plain if negated else word not in places.plain
 
 

@@ -13,6 +13,9 @@ from analysis.topics.geometry import FloatArray, IntArray, distinct_rows
 
 # A density estimate over fewer rows than this is a guess; average linkage needs none.
 FEWEST_ROWS_FOR_DENSITY = 50
+# Measured on subsets of labelled questions: EVoC shatters fewer, Ward's tree is too coarse for more.
+FEWEST_ROWS_FOR_EVOC = 2_000
+AUTO = "auto"
 SMALLEST_TOPIC = 5
 ROWS_PER_SMALLEST_TOPIC = 400
 # Structure is learnt on this many distinct texts at most; all others are assigned.
@@ -55,6 +58,11 @@ class Layering:
             return deepcopy(self.clusterer)
         engine = load_clusterer(self.clusterer, size, self.seed)
         return engine if n >= FEWEST_ROWS_FOR_DENSITY else load_clusterer("linkage", size, self.seed)
+
+
+def usual_engine(n: int) -> str:
+    """Return the name of the engine that divides ``n`` distinct texts best."""
+    return "ward" if n < FEWEST_ROWS_FOR_EVOC else "evoc"
 
 
 def learning_rows(n: int, seed: int) -> IntArray:

@@ -18,7 +18,7 @@ from analysis.topics.granularity import choose_labels, closest_layer, worth
 from analysis.topics.history import describe_changes
 from analysis.topics.identity import left_behind, match, reconcile
 from analysis.topics.kinship import find_kin
-from analysis.topics.layers import FEWEST_ROWS_FOR_DENSITY, Layering, learning_rows
+from analysis.topics.layers import AUTO, FEWEST_ROWS_FOR_DENSITY, Layering, learning_rows, usual_engine
 from analysis.topics.map import TopicMap
 from analysis.topics.memory import Memory
 from analysis.topics.partition import Partition, moved_partition, partition_from_labels
@@ -27,9 +27,6 @@ from analysis.topics.subtopics import continue_subtopics, find_subtopics
 from analysis.topics.summary import describe_themes, describe_topics, located
 from analysis.topics.themes import continue_themes, find_themes, theme_centres
 
-AUTO = "auto"
-# Measured on subsets of labelled questions: EVoC shatters fewer, Ward's tree is too coarse for more.
-FEWEST_TEXTS_FOR_EVOC = 2_000
 CHOSEN_AGAIN = 2.0
 CLEARLY_BETTER = 0.05
 FINER_PROPOSALS = 3
@@ -311,10 +308,8 @@ class TopicModel:
         self.next_id_ += offset
 
     def _engine(self, n: int) -> Layering:
-        """Return the engine for ``n`` distinct texts."""
-        engine = self.clusterer
-        if engine == AUTO:
-            engine = "ward" if n < FEWEST_TEXTS_FOR_EVOC else "evoc"
+        """Return the engine for ``n`` distinct texts; halves and samples of them go to the same one."""
+        engine = usual_engine(n) if self.clusterer == AUTO else self.clusterer
         return Layering(engine, self.min_topic_size, self.seed)
 
     def _learn(
