@@ -256,9 +256,11 @@ def test_the_same_question_is_asked_once_even_by_another_process(api, tmp_path) 
     [{"max_calls_per_day": 2}, {"max_tokens_per_day": 1800}, {"max_usd_per_day": 0.0}],
     ids=lambda x: next(iter(x)),
 )
-def test_the_budget_of_the_day_is_never_exceeded(api, tmp_path, limit) -> None:
-    judge = scorer(api, tmp_path, model="gpt-4.1-mini", **limit)
-    results = judge.score_many([(f"The card number {n} costs EUR {n}.", [DOCUMENT], None) for n in range(6)])
+def test_the_budget_of_the_day_is_never_exceeded(tmp_path, limit) -> None:
+    used = {"usage": {"prompt_tokens": 800, "completion_tokens": 100, "total_tokens": 900}}
+    with JudgeStandIn(shape=lambda body: {**body, **used}) as api:
+        judge = scorer(api, tmp_path, model="gpt-4.1-mini", **limit)
+        results = judge.score_many([(f"The card number {n} costs EUR {n}.", [DOCUMENT], None) for n in range(6)])
     left_out = [result for result in results if result.status == "not_evaluated"]
     assert left_out
     assert all("budget" in result.reason for result in left_out)
