@@ -69,7 +69,8 @@ def _relevance_rows(context: Context, calls: list[Row]) -> Iterator[Row]:
                 )
             continue
         value = _one("answer", question, responses.get(call["response_text_hash"]))
-        yield judged(call["interaction_id"], "answer_relevance", value=value, label=_label(value))
+        said = "not_evaluated" if value is None else relevance.answer_label(value, call["response"])
+        yield judged(call["interaction_id"], "answer_relevance", value=value, label=said)
         given = [_one("context", question, documents.get(key)) for key in call["content_hashes"] or ()]
         yield _context(call, given, judged)
         for row_id, share in zip(call["document_row_ids"] or (), given, strict=True):

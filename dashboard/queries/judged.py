@@ -2,7 +2,7 @@
 
 GROUNDED = """
         grounded AS (
-            SELECT target_id, max(label) AS label
+            SELECT target_id, max(label) AS label, max(explanation) AS explanation
             FROM evaluations
             WHERE name = 'groundedness' AND target_kind = 'interaction' AND run_id IS NOT NULL
             GROUP BY target_id

@@ -11,7 +11,7 @@ _JUDGED = f"""
         ),
 {GROUNDED},{REFUSED},{THUMBS},
         joined AS (
-            SELECT c.*, g.label, r.target_id IS NOT NULL AS refusal, t.thumbs, t.down
+            SELECT c.*, g.label, g.explanation, r.target_id IS NOT NULL AS refusal, t.thumbs, t.down
             FROM calls c
             LEFT JOIN grounded g ON g.target_id = c.interaction_id
             LEFT JOIN refused r ON r.target_id = c.interaction_id
@@ -26,6 +26,7 @@ _MEASURES = """
             count(*) FILTER (content_state <> 'none') AS with_content,
             count(*) FILTER (label IN ('grounded', 'ungrounded')) AS evaluated,
             count(*) FILTER (label = 'grounded') AS grounded,
+            mode(explanation) FILTER (label = 'not_evaluated') AS why_not_evaluated,
             coalesce(sum(thumbs), 0) AS thumbs,
             coalesce(sum(down), 0) AS down,
             sum(cost_usd) AS cost,

@@ -32,12 +32,7 @@ def draw_rate(spec: tuple[str, str, str, str, str], table: pd.DataFrame, totals:
     rate, usual = wilson(totals[counted], totals[of]), wilson(past[counted], past[of])
     if not float(table[of].sum()):
         text.heading(title)
-        hollow = int(table["without_content"].fillna(0).sum())
-        why = (
-            f"no content ({hollow:,} calls): nothing can be judged without text."
-            if hollow and of in ("evaluated", "with_content")
-            else missing
-        )
+        why = why_nothing(of, totals) or missing
         text.empty(f"{title}: nothing to show", why, "" if why != missing else command)
         return
     before = f", reference {usual.text}" if usual.share is not None else ""
@@ -45,6 +40,17 @@ def draw_rate(spec: tuple[str, str, str, str, str], table: pd.DataFrame, totals:
     part = pd.DataFrame({"x": table["x"], "k": table[counted], "n": table[of]})
     figure = charts.rate(part, series.letters(now), now.local_range(now.timeline()), usual.share)
     st.plotly_chart(figure, config=base.CONFIG, height=190, key=f"rate_{counted}")
+
+
+def why_nothing(of: str, totals: pd.Series) -> str:
+    """Why nothing could be judged, where a command would not help."""
+    reason = totals["why_not_evaluated"]
+    if of == "evaluated" and isinstance(reason, str):
+        return f"No answer could be judged, most often because {reason}."
+    hollow = int(totals["without_content"])
+    if hollow and of in ("evaluated", "with_content"):
+        return f"no content ({hollow:,} calls): nothing can be judged without text."
+    return ""
 
 
 def slices() -> list[dict[str, Any]]:

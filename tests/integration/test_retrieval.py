@@ -48,7 +48,11 @@ CALLS = [
     asked(4, GOOD, prompt="How much does the debit card cost for each month?"),
     asked(5, "Die Karte kostet 2,50 Euro im Monat.", prompt="Was kostet die Karte im Monat?", language="de"),
     asked(6, GOOD, prompt_hash="another version"),
-    asked(7, "Have a nice day.", prompt="what documents do I need to open an account"),
+    asked(
+        7,
+        "The weather at the coast stays mild and dry for the rest of this week, and the sea is calm.",
+        prompt="what documents do I need to open an account",
+    ),
 ]
 GIVEN = [row for call_ in CALLS[:7] for row in documents(call_, CARD, HOURS)]
 

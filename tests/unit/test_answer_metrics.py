@@ -22,6 +22,12 @@ def test_relevance_rises_with_the_cosine_and_is_a_probability(kind) -> None:
     assert [relevance.label(value) for value in (values[0], 0.3, values[-1])] == ["irrelevant", "unclear", "relevant"]
 
 
+def test_a_short_answer_is_never_called_irrelevant() -> None:
+    assert relevance.answer_label(0.05, "Yes, that is possible until noon.") == "unclear"
+    assert relevance.answer_label(0.05, "The recipe " * 10) == "irrelevant"
+    assert relevance.answer_label(0.9, "Yes.") == "relevant"
+
+
 def test_relevance_says_nothing_of_other_embeddings_or_languages() -> None:
     assert relevance.why_not(relevance.MODEL, "en") == ""
     assert "st:other" in relevance.why_not("st:other", "en")
