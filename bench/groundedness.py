@@ -17,6 +17,10 @@ The last column is the gain in AUROC over the first scorer, with a paired 95 % i
 are printed by `scripts/train_groundedness_lexical.py` and `bench/groundedness_stack.py` and stand in `weights/`. Of
 `wice` the encoder was trained on one half of the sources; that half is left out here. Embedding similarity is the
 cosine of response and documents, turned round.
+
+Consistency is printed where the same question was answered several times from the same documents: how far an answer
+disagrees with the others, by numbers and by meaning, as the analyzer `consistency` judges it. Its line looks only at
+rows with two others or more, and so does the figure of the first scorer that it is held against.
 """
 
 from __future__ import annotations
@@ -42,10 +46,12 @@ from analysis.embed import load_embedder
 from analysis.groundedness import SCORERS, Scorer, load_scorer
 from analysis.groundedness.fitting import expected_calibration_error
 from analysis.groundedness.tokens import tokenize
+from analysis.metrics.consistency import agreements, read_figures
 
 BARS = {"lexical": 300.0, "encoder": 20.0}
 RESAMPLES = 500
 SEED = 7
+FEWEST = 30
 SUMMARIES = ("qags", "wice")
 
 
@@ -122,11 +128,25 @@ def sentence_scores(row: dict[str, Any], claims: tuple[Any, ...]) -> list[tuple[
     return [(any(min(b, c.end) > max(a, c.start) for a, b in row["spans"]), 1 - c.support) for c in judged]
 
 
-def embedding_distance(rows: list[dict[str, Any]]) -> np.ndarray:
-    embedder = load_embedder()
-    said = embedder.encode([row["response"] for row in rows])
-    read_ = embedder.encode(["\n".join(row["context"]) for row in rows])
+def embedding_distance(rows: list[dict[str, Any]], said: np.ndarray) -> np.ndarray:
+    read_ = load_embedder().encode(["\n".join(row["context"]) for row in rows])
     return 1 - np.einsum("ij,ij->i", said, read_).astype(float)
+
+
+def disagreement(rows: list[dict[str, Any]], said: np.ndarray) -> np.ndarray:
+    """Return how far each answer disagrees with the others to its question; NaN where there are not two others.
+
+    Of two answers neither is the odd one out.
+    """
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for i, row in enumerate(rows):
+        groups.setdefault((row["query"], *row["context"]), []).append(i)
+    found = np.full(len(rows), np.nan)
+    for group in groups.values():
+        if len(group) > 2:
+            figures = [read_figures(rows[i]["response"]) for i in group]
+            found[group] = [1 - a.value for a in agreements(said[group], figures, [1] * len(group))]
+    return found
 
 
 def measure(rows: list[dict[str, Any]], scorer: Scorer) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -164,17 +184,22 @@ def compare(name: str, rows: list[dict[str, Any]], scorers: list[str]) -> list[t
         risk, extra = measure(rows, load_scorer(kind, prior=float(labels.mean())))
         lines.append((kind, risk, extra))
     first = lines[0][1]
+    said = load_embedder().encode([row["response"] for row in rows])
     simple = {
         "response length alone": np.array([len(row["response"]) for row in rows], dtype=float),
         "unsupported-word rate": np.array([unsupported_word_rate(row) for row in rows]),
-        "embedding similarity": embedding_distance(rows),
+        "embedding similarity": embedding_distance(rows, said),
+        "consistency": disagreement(rows, said),
     }
     lines += [(rival, values, ("-",) * 5) for rival, values in simple.items()]
     table = []
     for rival, values, extra in lines:
-        above = "-" if values is first else gain(labels, values, first, groups)
-        size = f"{len(rows)}, {labels.mean():.0%}"
-        table.append((name, size, rival, auroc_interval(labels, values, groups), *extra, above))
+        at = np.flatnonzero(~np.isnan(values))
+        if len(at) < FEWEST or len(set(labels[at].tolist())) < 2:
+            continue
+        above = "-" if values is first else gain(labels[at], values[at], first[at], groups[at])
+        size = f"{len(at)}, {labels[at].mean():.0%}"
+        table.append((name, size, rival, auroc_interval(labels[at], values[at], groups[at]), *extra, above))
     return table
 
 

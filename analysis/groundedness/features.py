@@ -27,15 +27,30 @@ SENTENCE_FEATURES = (
     "document_gap", "evidence_gap", "window_gap", "evidence_negation",
     # length, position and manner
     "content_words", "query_share", "position", "first", "last", "sentences", "list_item", "hedge", "closing", "meta",
+    # the documents that it names as its source
+    "cited", "cited_gap", "miscited",
     *AGREEMENT_FEATURES,
 )  # fmt: skip
 
-RESPONSE_FEATURES = (
-    "claims", "tokens", "mean_new_weight", "max_new_weight", "sum_new_weight", "new_pairs_all", "new_triples_all",
-    "new_numbers_all", "new_names_all", "max_evidence_gap", "mean_evidence_gap", "list_share", "meta_any",
-    "document_tokens", "worst_sentence", "second_sentence", "mean_sentence", "noisy_or", "sum_sentence",
-    "late_sentence",
-)  # fmt: skip
+_PLACE_AND_MANNER = frozenset(
+    (
+        "query_share",
+        "position",
+        "first",
+        "last",
+        "sentences",
+        "list_item",
+        "hedge",
+        "closing",
+        "meta",
+        "cited",
+        "cited_gap",
+        "miscited",
+    )
+)
+EXCHANGE_FEATURES = tuple(name for name in SENTENCE_FEATURES if name not in _PLACE_AND_MANNER)
+"""Those that compare words alone: made answers with an exchanged fact are short, and would teach the rest wrongly."""
+EXCHANGE_AT = [SENTENCE_FEATURES.index(name) for name in EXCHANGE_FEATURES]
 
 _HEDGE = re.compile(
     r"\b(?:may|might|could|usually|typically|generally|often|commonly|likely|probably|always|never|ensure"
@@ -190,25 +205,30 @@ class FeatureReader:
         return sum(get(form, _STRANGER_THOUSANDTHS) for form in forms) / 1000
 
     def sentence(
-        self, text: str, span: Span, place: tuple[int, int], reference: Reference, *, listed: bool
+        self,
+        text: str,
+        place: tuple[int, int],
+        reference: Reference,
+        *,
+        listed: bool = False,
+        cited: frozenset[int] = frozenset(),
     ) -> SentenceFacts:
         """Compare one sentence with the reference.
 
         Parameters
         ----------
         text
-            The whole response.
-        span
-            Offsets of the sentence without its list marker.
+            The sentence without its list marker and its citations.
         place
             Its index and the number of sentences.
         reference
             The prepared documents.
         listed
             Whether a list marker stood before it.
+        cited
+            Indexes of the documents that it names as its source.
         """
-        sentence = text[span[0] : span[1]]
-        tokens = tokenize(sentence)
+        tokens = tokenize(text)
         content = content_forms(tokens)
         distinct = frozenset(content)
         passage, gaps = self._gaps(tokens, distinct, reference)
@@ -222,7 +242,8 @@ class FeatureReader:
             _share(sum(form in reference.query for form in distinct), len(distinct)),
             *_position(*place),
             float(listed),
-            *_manner(sentence),
+            *_manner(text),
+            *self._citation(distinct, cited, reference),
             *agreement(tokens, reference.places, reference.triples, near, self.weight),
         ]
         return SentenceFacts(values, passage, len(tokens), distinct)
@@ -248,6 +269,15 @@ class FeatureReader:
         negated = any(form in NEGATION or form.endswith("n't") for form in tokens.form)
         mismatch = float(passage is not None and negated != passage.negated)
         return passage, [1 - document / weight, 1 - covered / weight, 1 - window / weight, mismatch]
+
+    def _citation(self, distinct: frozenset[str], cited: frozenset[int], reference: Reference) -> list[float]:
+        """Return whether documents are cited, how much they lack, and how much of that another one has."""
+        if not cited:
+            return [0.0, 0.0, 0.0]
+        weight = self.weight(distinct) or 1.0
+        covers = [self.weight(distinct & forms) / weight for forms in reference.documents]
+        told = max(covers[i] for i in cited)
+        return [1.0, 1 - told, max(covers) - told]
 
     def _closest(self, forms: frozenset[str], reference: Reference) -> tuple[Passage | None, float, float]:
         """Return the passage that covers most of the weight, its cover, and that of it with one neighbour."""
@@ -321,50 +351,3 @@ def _runs(tokens: Tokens, reference: Reference) -> tuple[int, int]:
         copied = copied + 1 if triple in reference.triples else 0
         best = max(best, copied)
     return longest, best + 2 if best else 0
-
-
-def response_features(sentences: Floats, logits: Floats, n_tokens: int, document_tokens: int) -> Floats:
-    """Summarise the sentences of a response.
-
-    Parameters
-    ----------
-    sentences
-        (n, len(SENTENCE_FEATURES)) features of its claims, n >= 1.
-    logits
-        (n,) log odds of the sentence head that each is unsupported.
-    n_tokens, document_tokens
-        Lengths in tokens.
-
-    Returns
-    -------
-    numpy.ndarray
-        (len(RESPONSE_FEATURES),)
-    """
-    column = {name: sentences[:, i] for i, name in enumerate(SENTENCE_FEATURES)}
-    risk = 1 / (1 + np.exp(-logits))
-    ranked = np.sort(logits)[::-1]
-    weight, gap = column["new_word_weight"], column["evidence_gap"]
-    return np.array(
-        [
-            math.log(len(sentences)),
-            math.log1p(n_tokens),
-            column["new_word_share"].mean(),
-            column["new_word_share"].max(),
-            math.log1p(weight.sum()),
-            column["new_pairs"].mean(),
-            column["new_triples"].mean(),
-            math.log1p(column["new_numbers"].sum()),
-            math.log1p(column["new_names"].sum()),
-            gap.max(),
-            gap.mean(),
-            column["list_item"].mean(),
-            float(column["meta"].any()),
-            math.log1p(document_tokens),
-            ranked[0],
-            ranked[min(1, len(ranked) - 1)],
-            logits.mean(),
-            float(-np.log1p(-np.clip(risk, 0, 1 - 1e-9)).sum()),
-            math.log(risk.sum()),
-            logits[-1],
-        ]
-    )

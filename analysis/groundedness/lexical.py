@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.groundedness.base import Claim, Evidence, Groundedness, Status, Verdict
+from analysis.groundedness.citations import read_citations
+from analysis.groundedness.company import claim_features, response_features
 from analysis.groundedness.features import (
+    EXCHANGE_AT,
     FeatureReader,
     Reference,
     SentenceFacts,
     Span,
     read_reference,
-    response_features,
 )
 from analysis.groundedness.head import Calibration, Head, sigmoid
 from analysis.groundedness.kinds import is_claim, looks_english
@@ -71,13 +73,22 @@ def read_response(
     reference = read_reference(documents, [sentences(text) for text in documents], query)
     whole = sentences(response)
     spans = tuple((claim_start(response, *span), span[1]) for span in whole)
+    read = [read_citations(response[slice(*span)], len(documents)) for span in spans]
     facts = tuple(
-        reader.sentence(response, span, (i, len(spans)), reference, listed=span[0] > whole[i][0])
-        if is_claim(response[span[0] : span[1]])
+        reader.sentence(
+            text, (i, len(spans)), reference, listed=spans[i][0] > whole[i][0], cited=cited | _cited_behind(read, i)
+        )
+        if is_claim(text)
         else None
-        for i, span in enumerate(spans)
+        for i, (text, cited) in enumerate(read)
     )
     return ResponseFacts(spans, facts, reference)
+
+
+def _cited_behind(read: Sequence[tuple[str, frozenset[int]]], index: int) -> frozenset[int]:
+    """Return what the next sentence cites when it is nothing but a citation."""
+    text, cited = read[index + 1] if index + 1 < len(read) else ("", frozenset[int]())
+    return cited if not any(char.isalnum() for char in text) else frozenset()
 
 
 @dataclass(frozen=True)
@@ -88,8 +99,11 @@ class LexicalWeights:
     ----------
     rarity
         Stem → inverse document frequency in [0, 1]; a stem that is missing has 1.
-    sentence, response
-        Heads on the features of a sentence and of a response.
+    sentence, exchange
+        Heads on the features of a sentence: whether it holds what no document says, and, of what stands in
+        `EXCHANGE_FEATURES` alone, whether a fact of it was exchanged.
+    claim, response
+        Heads on the claims beside each other, with the log odds of both, and on the whole.
     calibration
         From the response head's log odds to a probability.
     sentence_threshold
@@ -104,6 +118,8 @@ class LexicalWeights:
 
     rarity: Mapping[str, float]
     sentence: Head
+    exchange: Head
+    claim: Head
     response: Head
     calibration: Calibration
     sentence_threshold: float
@@ -117,6 +133,8 @@ class LexicalWeights:
         return cls(
             rarity=body["rarity"],
             sentence=Head.from_json(body["sentence"]),
+            exchange=Head.from_json(body["exchange"]),
+            claim=Head.from_json(body["claim"]),
             response=Head.from_json(body["response"]),
             calibration=Calibration.from_json(body["calibration"]),
             sentence_threshold=float(body["sentence_threshold"]),
@@ -191,7 +209,11 @@ class LexicalScorer:
         if not claims:
             return facts, np.zeros(0), self.weights.silent_logit
         features = np.array([fact.values for fact in claims])
-        logits = self.weights.sentence.logit(features)
+        logits = self.weights.claim.logit(
+            claim_features(
+                features, self.weights.sentence.logit(features), self.weights.exchange.logit(features[:, EXCHANGE_AT])
+            )
+        )
         summary = response_features(features, logits, sum(fact.n_tokens for fact in claims), facts.document_tokens)
         return facts, logits, float(self.weights.response.logit(summary[None, :])[0])
 
