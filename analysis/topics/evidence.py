@@ -22,6 +22,8 @@ EXTENT_QUANTILE = 0.9
 # How many times as far apart parts must lie now, or how much closer, than in the memory.
 APART = 2.0
 CLEARLY_APART = 0.15
+# Part of the variance between two clouds, along the line through their centres, from which they are two.
+TWO_CLOUDS = 0.72
 # A topic ends when it has fewer distinct rows than this, or a smaller part of its earlier share.
 LEAST_ALIVE = 3
 LEAST_LEFT = 0.05
@@ -75,10 +77,7 @@ class Evidence:
         before, now = self._of([topic])
         if min(len(before), len(now)) < LEAST_ROWS:
             return False
-        # Parts fitted to the very rows would look apart in any cloud: one half places them, the other is measured.
-        mixed = np.random.default_rng(0).permutation(len(now))
-        placing, now = now[mixed[::2]], now[mixed[1::2]]
-        parts = mean_directions(placing, nearest(placing, parts)[0], len(parts))
+        parts, now = _placed_by_half(now, parts)
         gap = separation(now, parts)
         if gap < CLEARLY_APART:
             return False
@@ -105,6 +104,33 @@ class Evidence:
             return False
         chance = binom.sf(now - 1, before + now, n_now / (n_before + n_now))
         return bool(chance <= LEVEL / self.tests / parts)
+
+
+def is_one_cloud(rows: FloatArray, parts: FloatArray) -> bool:
+    """Say whether nothing but a border sets two ``parts`` (2, d) of ``rows`` (n, d) apart.
+
+    Along the line through their centres a border explains at most 2/π = .64 of the variance of a normal cloud, and
+    much more where the rows form two.
+    """
+    if len(rows) < LEAST_ROWS:
+        return False
+    parts, rows = _placed_by_half(rows, parts)
+    place = rows @ (parts[1] - parts[0])
+    other = nearest(rows, parts)[0] == 1
+    if other.all() or not other.any():
+        return True
+    between = float(other.mean() * (1.0 - other.mean()) * (place[other].mean() - place[~other].mean()) ** 2)
+    return between < TWO_CLOUDS * float(place.var())
+
+
+def _placed_by_half(rows: FloatArray, parts: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the ``parts`` (p, d) fitted to one half of the rows, and the other half.
+
+    Parts fitted to the very rows would look apart in any cloud.
+    """
+    mixed = np.random.default_rng(0).permutation(len(rows))
+    placing = rows[mixed[::2]]
+    return mean_directions(placing, nearest(placing, parts)[0], len(parts)), rows[mixed[1::2]]
 
 
 def separation(rows: FloatArray, centres: FloatArray) -> float:

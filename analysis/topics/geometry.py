@@ -92,10 +92,11 @@ def mean_directions(X: FloatArray, labels: IntArray, k: int) -> FloatArray:
 
 
 def fitted_radii(distance: FloatArray, index: IntArray, k: int) -> FloatArray:
-    """Return the radius (k,) that holds 95 % of each topic's rows.
+    """Return the radius (k,) of each topic, so that together they hold 95 % of rows that shaped no centroid.
 
-    A quantile of few rows is unreliable, so it is shrunk towards the median radius of all topics with the
-    weight of ten rows; a topic without rows takes that median.
+    The radius is the mean distance of the topic's rows plus a multiple of their standard deviation that is the same
+    for all topics: a quantile of the few rows of one topic is unreliable. Mean and deviation are shrunk towards the
+    median of all topics with the weight of ten rows; a topic without rows takes these medians.
 
     Parameters
     ----------
@@ -106,14 +107,31 @@ def fitted_radii(distance: FloatArray, index: IntArray, k: int) -> FloatArray:
     k
         Number of topics.
     """
-    own = np.full(k, np.nan)
     counts = np.bincount(index, minlength=k)
-    for topic in np.flatnonzero(counts):
-        own[topic] = np.quantile(distance[index == topic], RADIUS_QUANTILE)
-    typical = float(np.nanmedian(own)) if counts.any() else 0.0
+    if not counts.any():
+        return np.zeros(k, dtype=np.float32)
+    apart = _left_out(distance.astype(np.float64), index, counts)
+    mean = np.bincount(index, weights=apart, minlength=k) / np.maximum(counts, 1)
+    variance = np.bincount(index, weights=(apart - mean[index]) ** 2, minlength=k) / np.maximum(counts, 1)
     weight = counts / (counts + SHRINKAGE_ROWS)
-    radii: FloatArray = (weight * np.nan_to_num(own) + (1.0 - weight) * typical).astype(np.float32)
+    centre, spread = (weight * own + (1.0 - weight) * np.median(own[counts > 0]) for own in (mean, np.sqrt(variance)))
+    spread = np.maximum(spread, SHORTEST)
+    multiple = np.quantile((apart - centre[index]) / spread[index], RADIUS_QUANTILE)
+    radii: FloatArray = np.maximum(centre + multiple * spread, 0.0).astype(np.float32)
     return radii
+
+
+def _left_out(distance: DoubleArray, index: IntArray, counts: IntArray) -> DoubleArray:
+    """Return the distance (n,) of each row to its centroid as it were without that row.
+
+    Rows of length one with sum s have the cosine x·s / |s| with their centroid, and |s| is the sum of these cosines;
+    without x it is (x·s - 1) / |s - x|.
+    """
+    cosine = 1.0 - distance
+    length = np.bincount(index, weights=cosine, minlength=len(counts))[index]
+    rest = np.sqrt(np.maximum(length**2 - 2.0 * cosine * length + 1.0, SHORTEST))
+    left_out = 1.0 - (cosine * length - 1.0) / rest
+    return np.where(counts[index] > 1, np.maximum(left_out, distance), distance)
 
 
 def fill_noise(X: FloatArray, labels: IntArray) -> IntArray:

@@ -22,7 +22,8 @@ COST_OF_COARSE = 0.1
 COST_OF_FINE = 0.05
 MOST_TOPICS_PER_ROOT = 3.0
 HALVED_ROWS = 8000
-REPEATS_FEW, REPEATS_MANY, MANY_ROWS = 4, 2, 3000
+# Draws of halves while there are at most that many rows; of more rows one draw chooses the same.
+REPEATS = ((3000, 4), (HALVED_ROWS, 2))
 SAME_NUMBER = 1.5
 COST_PER_ROOT = 0.045
 
@@ -69,7 +70,7 @@ def agreement(X: FloatArray, counts: IntArray, cluster: Callable[[FloatArray], L
     Where an engine offers no layer of about that number in a half, the agreement is 0.
     """
     rng = np.random.default_rng(seed)
-    rounds = REPEATS_FEW if len(X) <= MANY_ROWS else REPEATS_MANY
+    rounds = next((draws for most, draws in REPEATS if len(X) <= most), 1)
     total = np.zeros(len(counts))
     for _ in range(rounds):
         rows = rng.permutation(len(X))[:HALVED_ROWS]

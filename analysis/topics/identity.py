@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.topics.evidence import Evidence
-from analysis.topics.geometry import FloatArray, IntArray, mean_directions, nearest
+from analysis.topics.evidence import Evidence, is_one_cloud
+from analysis.topics.geometry import BoolArray, FloatArray, IntArray, mean_directions, nearest
 from analysis.topics.partition import Partition
 
 SAME_TOPIC_JACCARD = 0.5
@@ -90,13 +90,14 @@ def reconcile(
     sizes = {int(i): int((known == i).sum()) for i in old.ids.tolist()}
     kept = {i: old.centroids[row] for row, (i, size) in enumerate(sizes.items()) if evidence.lives(i, size, len(X))}
     touched: set[int] = set()
+    born: dict[int, BoolArray] = {}
     for labels in layers:
         old_ids, new_ids, table = overlap(known, labels)
-        proposals = _Proposals(X, known, labels, old_ids, new_ids, table)
+        proposals = _Proposals(X, old, known, labels, old_ids, new_ids, table)
         number = replace(evidence, tests=max(len(new_ids), 1))
         _merge(proposals, kept, touched, number)
         next_id = _split(proposals, kept, touched, number, next_id)
-        next_id = _bear(proposals, kept, number, next_id)
+        next_id = _bear(proposals, kept, born, number, next_id)
     ids = np.array(sorted(kept), dtype=np.int64)
     centroids = np.array([kept[i] for i in ids.tolist()], dtype=np.float32).reshape(len(ids), X.shape[1])
     return Partition(ids, centroids, np.zeros(len(ids), dtype=np.float32))
@@ -123,6 +124,7 @@ class _Proposals:
     """One fresh clustering beside the earlier topics, and the rows that they share."""
 
     X: FloatArray
+    old: Partition
     known: IntArray
     labels: IntArray
     old_ids: IntArray
@@ -133,8 +135,7 @@ class _Proposals:
         return int((self.labels == cluster).sum())
 
     def centre(self, cluster: int) -> FloatArray:
-        rows = self.X[self.labels == cluster]
-        return np.asarray(mean_directions(rows, np.zeros(len(rows), np.int64), 1)[0])
+        return _centre(self.X[self.labels == cluster])
 
     def parts(self, row: int) -> list[int]:
         """Clusters that lie mostly in an old topic and hold a good part of it."""
@@ -198,15 +199,47 @@ def _heir(found: _Proposals, row: int, parts: Sequence[int]) -> int | None:
     return best if jaccard[best] >= SAME_TOPIC_JACCARD else None
 
 
-def _bear(found: _Proposals, kept: dict[int, FloatArray], evidence: Evidence, next_id: int) -> int:
-    """Add clusters that lie outside all topics and grew."""
-    for cluster in found.new_ids.tolist():
+def _bear(
+    found: _Proposals, kept: dict[int, FloatArray], born: dict[int, BoolArray], evidence: Evidence, next_id: int
+) -> int:
+    """Add clusters that lie outside all topics and grew; pieces of one cloud are one topic.
+
+    Where a cluster holds what is left of a topic, and that one's radius its centre, the topic moved there.
+    """
+    for column, cluster in enumerate(found.new_ids.tolist()):
         mine = found.labels == cluster
         outside = mine & (found.known < 0)
         if outside.sum() < MAIN_SHARE * mine.sum() or not evidence.grew(found.X[mine]):
             continue
-        kept[next_id] = found.centre(cluster)
+        name = next((topic for topic, rows in born.items() if _is_one_cloud(found.X, rows, mine)), None)
+        if name is None:
+            name = _moved_topic(found, column, kept, born)
+        if name is None:
+            name, next_id = next_id, next_id + 1
+        born[name] = born.get(name, mine) | mine
+        kept[name] = _centre(found.X[born[name]])
         # A finer layer shall not bear the same rows again.
-        found.known[outside] = next_id
-        next_id += 1
+        found.known[outside] = name
     return next_id
+
+
+def _moved_topic(
+    found: _Proposals, column: int, kept: Mapping[int, FloatArray], taken: Mapping[int, BoolArray]
+) -> int | None:
+    """Return the nearest earlier topic whose radius holds a cluster's centre, and the cluster its rows; or None."""
+    distance = 1.0 - found.old.centroids @ found.centre(int(found.new_ids[column]))
+    sources = set(found.sources(column)) & set(kept) - set(taken)
+    for row in np.argsort(distance, kind="stable").tolist():
+        topic = int(found.old.ids[row])
+        unmoved = topic in sources and np.array_equal(kept[topic], found.old.centroids[row])
+        if unmoved and distance[row] <= found.old.radii[row]:
+            return topic
+    return None
+
+
+def _is_one_cloud(X: FloatArray, one: BoolArray, other: BoolArray) -> bool:
+    return is_one_cloud(X[one | other], np.stack([_centre(X[one]), _centre(X[other])]))
+
+
+def _centre(rows: FloatArray) -> FloatArray:
+    return np.asarray(mean_directions(rows, np.zeros(len(rows), np.int64), 1)[0])

@@ -3,24 +3,24 @@
 A label is read in tables and sentences ("7 % of questions are about *lost or stolen card*"), so it is a phrase
 that people really wrote, in their order of words, not a bag of stems. Candidates are runs of one to four words
 from the topic's central messages, with articles and possessives left out, that neither begin nor end with a
-function word. A candidate counts by how many central messages hold it (as stems, so that "card" and "cards"
-are one), by how much commoner it is there than in other topics, and a little by its length. Keywords are the
-best terms by c-TF-IDF (Grootendorst, 2022).
+function word, do not cross punctuation, and have no measure at an edge ("weeks from Brazil", yet "days of leave").
+A candidate counts by how many central messages hold it (as stems, so that "card" and "cards" are one), by how much
+commoner it is there than in other topics, a little by its length and by what its words are worth alone, and less
+where it is cut off ("interest on personal | loan", "bank support | a degree"). Keywords are the best terms by
+c-TF-IDF (Grootendorst, 2022).
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from analysis.topics.stopwords import CONNECTIVES, FILLERS, FUNCTION_WORDS, PARTICLES
+from analysis.topics.phrases import VAGUE, Word, clauses, phrases, stem, terms
 
 CENTRAL_MESSAGES = 150
-LONGEST_PHRASE = 4
 KEYWORDS = 8
 EXEMPLARS = 3
 # A single word names a topic only if there is nothing to add to it; a phrase says more.
@@ -30,17 +30,14 @@ LONGER_KEEPS = {1: 0.35, 2: 0.6, 3: 0.8}
 # A lone word gives way to a phrase around it that this part of its messages hold.
 PHRASE_KEEPS = 0.15
 LENGTH_BONUS = {1: 0.45, 2: 1.0, 3: 1.1, 4: 1.1}
-# Measures of time and number: they may stand in a phrase, but alone they say nothing about a subject.
-VAGUE = frozenset(
-    "week weeks day days month months year years hour hours minute minutes time times today tomorrow yesterday "
-    "tonight morning evening monday tuesday wednesday thursday friday saturday sunday number numbers name names "
-    "new old good bad different first last next long much many right wrong thing case part lot yes".split()
-)
+# What is left of the value of a phrase that is cut off wherever it occurs.
+WHOLE_FLOOR = 0.5
+# How much the mean value of its words adds to a phrase.
+WORDS_COUNT = 0.5
 # Joins two independent finds in one label; reads well in a sentence and in a table.
 JOINT = ", "
 
-# Apostrophes stay inside words, hyphens only after a single letter ("e-mail", but "top up" for "top-up").
-_WORD = re.compile(r"(?:\b[^\W\d_]-)?[^\W\d_]+(?:'[^\W\d_]+)*")
+Clauses = list[list[Word]]
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,18 @@ class TopicName:
 
     label: str
     keywords: tuple[str, ...]
+
+
+@dataclass
+class _Found:
+    """How a phrase occurs in the messages of a topic: its surface forms, and in how many messages it stands whole."""
+
+    forms: Counter[str] = field(default_factory=Counter)
+    whole: int = 0
+
+    @property
+    def total(self) -> int:
+        return sum(self.forms.values())
 
 
 @dataclass(frozen=True)
@@ -73,14 +82,15 @@ def name_topics(messages: Sequence[Sequence[str]]) -> list[TopicName]:
         In the order given; labels are unique, and never empty.
     """
     central = [list(texts[:CENTRAL_MESSAGES]) for texts in messages]
-    counted = [_count_phrases(texts) for texts in central]
+    parsed = [[clauses(text) for text in texts] for texts in central]
+    counted = [_count_phrases(texts) for texts in parsed]
     spread: defaultdict[tuple[str, ...], float] = defaultdict(float)
     for counts, texts in zip(counted, central, strict=True):
-        for stems, forms in counts.items():
-            spread[stems] += sum(forms.values()) / max(len(texts), 1)
+        for stems, found in counts.items():
+            spread[stems] += found.total / max(len(texts), 1)
     taken: set[str] = set()
     names = []
-    keywords = _keywords(central)
+    keywords = _keywords(parsed)
     for counts, texts, words in zip(counted, central, keywords, strict=True):
         ranked = _rank(counts, len(texts), spread, len(central))
         label = _unique(_candidates(ranked, texts), taken)
@@ -89,72 +99,49 @@ def name_topics(messages: Sequence[Sequence[str]]) -> list[TopicName]:
     return names
 
 
-def _tokens(text: str) -> list[str]:
-    return [word for word in _WORD.findall(text.replace("’", "'")) if word.casefold() not in FILLERS]
-
-
-def stem(word: str) -> str:
-    """Return a crude stem that joins plural and verb forms of Latin-script words; never for display."""
-    word = word.casefold().removesuffix("'s")
-    for suffix in ("ing", "ed", "es", "s"):
-        if word.endswith(suffix) and len(word) - len(suffix) >= 3 and not word.endswith("ss"):
-            word = word[: -len(suffix)]
-            break
-    if word.endswith("y") and len(word) > 3:
-        word = word[:-1] + "i"
-    if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "aeiouls":
-        word = word[:-1]
-    return word.removesuffix("e") if len(word) > 3 else word
-
-
-def _count_phrases(texts: Sequence[str]) -> dict[tuple[str, ...], Counter[str]]:
-    """Return, by stems, the surface forms of every phrase and in how many texts each occurs."""
-    counts: dict[tuple[str, ...], Counter[str]] = {}
+def _count_phrases(texts: Sequence[Clauses]) -> dict[tuple[str, ...], _Found]:
+    """Return, by stems, the phrases of the texts; within a text the first occurrence counts."""
+    counts: defaultdict[tuple[str, ...], _Found] = defaultdict(_Found)
     for text in texts:
-        words = _tokens(text)
-        stems = [stem(word) for word in words]
-        seen: dict[tuple[str, ...], str] = {}
-        for start in range(len(words)):
-            for end in range(start + 1, min(start + LONGEST_PHRASE, len(words)) + 1):
-                if _is_phrase(words[start:end]):
-                    seen.setdefault(tuple(stems[start:end]), _surface(words[start:end]))
-        for key, shown in seen.items():
-            counts.setdefault(key, Counter())[shown] += 1
+        seen: dict[tuple[str, ...], tuple[str, bool]] = {}
+        for clause in text:
+            for stems, shown, whole in phrases(clause):
+                seen.setdefault(stems, (shown, whole))
+        for key, (shown, whole) in seen.items():
+            counts[key].forms[shown] += 1
+            counts[key].whole += whole
     return counts
 
 
-def _is_phrase(words: Sequence[str]) -> bool:
-    folded = [word.casefold() for word in words]
-    ends_well = folded[-1] not in FUNCTION_WORDS or (len(folded) > 1 and folded[-1] in PARTICLES)
-    if folded[0] in FUNCTION_WORDS or not ends_well or len(set(folded)) < len(folded):
-        return False
-    inside = [word for word in folded[1:-1] if word in FUNCTION_WORDS]
-    return len(inside) <= 1 and CONNECTIVES.issuperset(inside) and len("".join(folded)) > 2
-
-
-def _surface(words: Sequence[str]) -> str:
-    """Return the phrase in lower case, except for words that are written in capitals (PIN, IBAN)."""
-    return " ".join(word if len(word) > 1 and word.isupper() else word.lower() for word in words)
-
-
 def _rank(
-    counts: dict[tuple[str, ...], Counter[str]],
+    counts: dict[tuple[str, ...], _Found],
     n_texts: int,
     spread: Mapping[tuple[str, ...], float],
     n_topics: int,
 ) -> list[_Phrase]:
     phrases = []
-    for stems, forms in counts.items():
-        total = sum(forms.values())
-        if total < min(2, n_texts):
+    for stems, found in counts.items():
+        if found.total < min(2, n_texts):
             continue
-        coverage = total / n_texts
+        coverage = found.total / n_texts
         elsewhere = (spread[stems] - coverage) / max(n_topics - 1, 1)
         lift = np.log1p(coverage / (elsewhere + 0.02))
-        value = float(np.sqrt(coverage) * lift * LENGTH_BONUS[len(stems)])
-        phrases.append(_Phrase(stems, forms.most_common(1)[0][0], coverage, value))
+        whole = WHOLE_FLOOR + (1 - WHOLE_FLOOR) * found.whole / found.total if len(stems) > 1 else 1.0
+        value = float(np.sqrt(coverage) * lift * LENGTH_BONUS[len(stems)]) * whole
+        phrases.append(_Phrase(stems, found.forms.most_common(1)[0][0], coverage, value))
     # Ties by text keep the order the same from run to run.
-    return sorted(phrases, key=lambda phrase: (-phrase.value, phrase.shown))
+    return sorted(_with_words(phrases), key=lambda phrase: (-phrase.value, phrase.shown))
+
+
+def _with_words(phrases: Sequence[_Phrase]) -> list[_Phrase]:
+    """Return the phrases with half of the mean value of their words added: a rare one needs telling words."""
+    alone = {phrase.stems[0]: phrase.value for phrase in phrases if len(phrase.stems) == 1}
+    return [
+        replace(
+            phrase, value=phrase.value + WORDS_COUNT * sum(alone.get(s, 0.0) for s in phrase.stems) / len(phrase.stems)
+        )
+        for phrase in phrases
+    ]
 
 
 def _candidates(ranked: Sequence[_Phrase], texts: Sequence[str]) -> list[str]:
@@ -164,7 +151,8 @@ def _candidates(ranked: Sequence[_Phrase], texts: Sequence[str]) -> list[str]:
     telling = [phrase for phrase in ranked if not _is_vague(phrase)] or list(ranked)
     best = _longest_equal(telling)
     others = [p for p in telling if not set(p.stems) & set(best.stems) and p.coverage >= PAIR_COVERAGE]
-    pairs = [best.shown + JOINT + other.shown for other in others[:5]]
+    whole = (_longest_equal(others[place:]) for place in range(min(len(others), 5)))
+    pairs = [best.shown + JOINT + other.shown for other in dict.fromkeys(whole)]
     if len(best.stems) > 1 and best.coverage >= GOOD_COVERAGE[len(best.stems)]:
         return [best.shown, *pairs]
     return [*pairs, best.shown]
@@ -208,32 +196,19 @@ def _unique(candidates: Sequence[str], taken: set[str]) -> str:
     return f"{candidates[0]} ({number})"
 
 
-def _keywords(messages: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+def _keywords(topics: Sequence[Sequence[Clauses]]) -> list[tuple[str, ...]]:
     """Return the eight best words and word pairs of every topic by c-TF-IDF, words inside pairs left out."""
-    from sklearn.feature_extraction.text import CountVectorizer
-
-    documents = [text for texts in messages for text in texts]
-    owner = np.repeat(np.arange(len(messages)), [len(texts) for texts in messages])
-    vectorizer = CountVectorizer(analyzer=_terms)
-    try:
-        counts = vectorizer.fit_transform(documents)
-    except ValueError:  # no text holds a word
-        return [() for _ in messages]
-    from scipy.sparse import csr_matrix
-
-    member = csr_matrix((np.ones(len(owner)), (owner, np.arange(len(owner)))), shape=(len(messages), len(owner)))
-    table = (member @ counts).toarray().astype(np.float64)
+    counts = [Counter(term for text in texts for clause in text for term in terms(clause)) for texts in topics]
+    every = np.array(sorted(set().union(*counts)))
+    if not len(every):
+        return [() for _ in topics]
+    column = {term: place for place, term in enumerate(every.tolist())}
+    table = np.zeros((len(topics), len(every)))
+    for row, found in zip(table, counts, strict=True):
+        row[[column[term] for term in found]] = list(found.values())
     frequency = table / np.maximum(table.sum(axis=1, keepdims=True), 1.0)
-    weight = np.log1p(table.sum() / max(len(messages), 1) / np.maximum(table.sum(axis=0), 1.0))
-    terms = vectorizer.get_feature_names_out()
-    return [_best_terms(row, terms) for row in frequency * weight]
-
-
-def _terms(text: str) -> list[str]:
-    words = [word.casefold() for word in _tokens(text)]
-    singles = [word for word in words if word not in FUNCTION_WORDS and len(word) > 1]
-    pairs = [f"{a} {b}" for a, b in zip(words, words[1:], strict=False) if _is_phrase([a, b])]
-    return singles + pairs
+    weight = np.log1p(table.sum() / max(len(topics), 1) / np.maximum(table.sum(axis=0), 1.0))
+    return [_best_terms(row, every) for row in frequency * weight]
 
 
 def _best_terms(values: np.ndarray, terms: np.ndarray) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,3 +50,19 @@ class Memory:
         weights = self.weights.astype(np.float64)
         effective = float(weights.sum() ** 2 / (weights**2).sum())
         return {int(i): (float(weights[ids == i].sum() / weights.sum()), effective) for i in partition.ids.tolist()}
+
+    def closest_shares(
+        self, partitions: Sequence[Partition], now: Mapping[int, float]
+    ) -> dict[int, tuple[float, float]]:
+        """Return `shares`, for each topic by that of the partitions which comes closest to its share ``now``.
+
+        So a topic grew only if it did so by all of their borders: neither borders that moved nor messages that moved
+        within a topic are growth.
+        """
+        found: dict[int, tuple[float, float]] = {}
+        for counted in map(self.shares, partitions):
+            for topic, share in counted.items():
+                wanted = now.get(topic, 0.0)
+                if topic not in found or abs(share[0] - wanted) < abs(found[topic][0] - wanted):
+                    found[topic] = share
+        return found

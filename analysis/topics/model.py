@@ -65,7 +65,7 @@ class TopicModel:
     centroids_ : ndarray of shape (k, d), float32
         Unit centroids.
     radii_ : ndarray of shape (k,), float32
-        Cosine distance within which 95 % of a topic's own rows lie.
+        Cosine distance within which a topic's rows lie: 95 % of rows, over all topics.
     events_ : tuple of TopicEvent
         What the last `refit` changed; after `fit`, one birth for each topic.
     silhouette_ : float
@@ -201,10 +201,11 @@ class TopicModel:
         sub, parents = find_subtopics(learnt, partition, layers, self.next_id_)
         sub, parents = continue_subtopics(learnt, self.subpartition_, sub, parents, self.next_id_)
         self.next_id_ = max(self.next_id_, int(sub.ids.max(initial=-1)) + 1)
-        earlier = self.memory_.shares(partition)
+        old, memory = self.partition_, self.memory_
         came_from = left_behind(rows[first], known, self.partition_, partition.ids)
         kin = find_kin(self.partition_, partition)
         self._learn(rows, texts, (first, group, keys), (partition, sub, parents))
+        earlier = memory.closest_shares((old, partition), {topic.topic_id: topic.share for topic in self.topics_})
         self.events_ = describe_changes(before, self._by_id(), came_from[group], self.labels_, earlier, kin)
         return self
 

@@ -36,7 +36,7 @@ class Partition:
     centroids
         Unit rows (k, d), float32.
     radii
-        Cosine distance (k,) within which 95 % of a topic's own rows lie.
+        Cosine distance (k,) within which a topic's rows lie: 95 % of rows, over all topics.
     """
 
     ids: IntArray

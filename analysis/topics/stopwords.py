@@ -56,12 +56,21 @@ CONNECTIVES: frozenset[str] = (
     )
 )
 
+# "Days of leave": what joins a measure to what it measures.
+PARTITIVES: frozenset[str] = frozenset("of von de di du d".split())
+
+# Verbs that say nothing alone or at the end ("how does it work"), yet may begin a phrase ("work remotely").
+VERBS: frozenset[str] = frozenset({"work", "working", "arbeiten"})
+
 FILLERS: frozenset[str] = frozenset(
-    "a an the my your our his her their its this that these those some any please kindly just "
+    "a an the my your our his her their its this these those some any please kindly just "
     "der die das den dem ein eine einen einem einer mein meine meinen meinem meiner "
     "le la les un une mon ma mes ce cette el los las una mi mis su sus lo gli il uno o os as um uma meu minha "
     "de het een mijn".split()
 )
+
+# What follows a phrase and belongs to it: an article announces an object, a particle the rest of a verb.
+OPENERS: frozenset[str] = (FILLERS - frozenset("please kindly just this some any".split())) | PARTICLES
 
 FUNCTION_WORDS: frozenset[str] = (
     (frozenset(ENGLISH_STOP_WORDS) - _CONTENT) | _ENGLISH | _NEGATIONS | _GERMAN | _ROMANCE | _DUTCH

@@ -47,8 +47,9 @@ def describe_topics(
     level
         Level of these topics, as in `Topic`.
     """
+    own = ids[first]
     central = [
-        _most_central(rows[first], first, ids[first] == topic, centroid)
+        _most_central(rows, first[own == topic], centroid)
         for topic, centroid in zip(partition.ids.tolist(), partition.centroids, strict=True)
     ]
     names = name_topics([[texts[row] for row in order] for order in central])
@@ -116,11 +117,12 @@ def located(topics: tuple[Topic, ...], centroids: FloatArray, topic_map: TopicMa
 
 def _spread(rows: FloatArray, first: IntArray, topics: Sequence[Topic], ids: IntArray) -> list[int]:
     """Return central rows of ``topics`` in turns, the largest topic first, so that none speaks for all."""
+    own = ids[first]
     queues = []
     for topic in sorted(topics, key=lambda topic: -topic.size):
-        inside = ids[first] == topic.topic_id
-        centre = mean_directions(rows[first], np.where(inside, 0, -1), 1)[0]
-        queues.append(_most_central(rows[first], first, inside, centre)[: CENTRAL_MESSAGES // len(topics) + 1])
+        members = first[own == topic.topic_id]
+        centre = mean_directions(rows[members], np.zeros(len(members), dtype=np.int64), 1)[0]
+        queues.append(_most_central(rows, members, centre)[: CENTRAL_MESSAGES // len(topics) + 1])
     return [row for turn in zip_longest(*queues) for row in turn if row is not None]
 
 
@@ -134,7 +136,6 @@ def _diverse(rows: FloatArray, central: list[int]) -> tuple[int, ...]:
     return tuple(chosen)
 
 
-def _most_central(X: FloatArray, first: IntArray, inside: np.ndarray, centroid: FloatArray) -> list[int]:
-    members = np.flatnonzero(inside)
-    order = members[np.argsort(-(X[members] @ centroid), kind="stable")][:CENTRAL_MESSAGES]
-    return [int(row) for row in first[order]]
+def _most_central(rows: FloatArray, members: IntArray, centroid: FloatArray) -> list[int]:
+    order = np.argsort(-(rows[members] @ centroid), kind="stable")[:CENTRAL_MESSAGES]
+    return [int(row) for row in members[order]]

@@ -7,10 +7,12 @@ import pytest
 
 from analysis.topics import TopicModel
 from analysis.topics.clusterers import load_clusterer
-from analysis.topics.geometry import IntArray
+from analysis.topics.evidence import is_one_cloud
+from analysis.topics.geometry import IntArray, mean_directions, unit_rows
 from analysis.topics.granularity import choose_labels
 from analysis.topics.layers import Layering
 from analysis.topics.memory import LARGEST_MEMORY, Memory
+from analysis.topics.partition import Partition, partition_from_labels
 
 D = 32
 
@@ -81,3 +83,37 @@ def test_the_layer_on_which_two_halves_agree_is_chosen(past):
     halved = truth * 2 + np.random.default_rng(0).integers(0, 2, len(X))
     labels, _ = choose_labels(X, [halved, truth, truth // 3], engine)
     assert np.array_equal(labels, truth)
+
+
+def cloud(place: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    return unit_rows(place + 0.1 * rng.normal(size=(n, len(place))))
+
+
+def test_pieces_of_one_cloud_are_one_and_two_clouds_are_two():
+    rng = np.random.default_rng(0)
+    one, other = np.eye(2, 24)
+    vectors = cloud(one, 120, rng)
+    side = (vectors[:, 2] > 0).astype(np.int64)
+    assert is_one_cloud(vectors, mean_directions(vectors, side, 2))
+    both = np.vstack([vectors[:60], cloud(one + other, 60, rng)])
+    assert not is_one_cloud(both, mean_directions(both, np.repeat([0, 1], 60), 2))
+
+
+def test_radii_hold_most_new_rows_of_small_topics_too():
+    rng = np.random.default_rng(0)
+    places = np.linalg.qr(rng.normal(size=(64, 64)))[0][:20]
+    y = np.repeat(np.arange(20), 12)
+    vectors = np.vstack([cloud(place, 12, rng) for place in places])
+    partition = partition_from_labels(vectors, y, np.arange(20))
+    new = np.vstack([cloud(place, 50, rng) for place in places])
+    covered = (partition.assign(new)[0] >= 0).mean()
+    assert 0.9 <= covered <= 0.98
+
+
+def test_a_topic_grew_only_if_its_old_borders_say_so_too():
+    vectors = np.vstack([np.tile([1.0, 0.0], (80, 1)), np.tile([0.0, 1.0], (20, 1))]).astype(np.float32)
+    memory = Memory.of(vectors, np.ones(100, dtype=np.int64), 0)
+    ids, radii = np.array([7]), np.array([0.1], dtype=np.float32)
+    old, new = (Partition(ids, np.array([place], dtype=np.float32), radii) for place in ([1.0, 0.0], [0.0, 1.0]))
+    assert memory.closest_shares((old, new), {7: 0.75})[7][0] == pytest.approx(0.8)
+    assert memory.closest_shares((old, new), {7: 0.1})[7][0] == pytest.approx(0.2)

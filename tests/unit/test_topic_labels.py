@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.topics.labels import name_topics, stem
+from analysis.topics.labels import name_topics
+from analysis.topics.phrases import stem
 
 FREEZE = [
     "How do I freeze my card?",
@@ -106,3 +107,49 @@ def test_a_measure_of_time_is_no_subject():
         "after four weeks still nothing, parcel lost",
     ]
     assert "parcel" in name_topics([messages, RATES, FREEZE])[0].label
+
+
+def test_a_phrase_does_not_cross_punctuation():
+    messages = [
+        "My laptop is locked: service desk",
+        "Laptop locked. Service desk, please",
+        "laptop locked; service desk?",
+        "the laptop is locked, service desk closed",
+    ]
+    assert "locked service" not in name_topics([messages, RATES, FREEZE])[0].label
+
+
+def test_a_phrase_is_not_cut_off_before_the_object_of_its_verb():
+    messages = [
+        "Does the bank support an evening degree?",
+        "Will the bank support a degree?",
+        "bank support my evening degree",
+        "does the bank support the degree",
+    ]
+    assert name_topics([messages, RATES, FREEZE])[0].label.endswith("degree")
+
+
+def test_a_complement_is_not_cut_off_before_its_last_word():
+    messages = [
+        "interest on a personal loan",
+        "What is the interest on a personal loan for a car?",
+        "interest on personal loan, how much",
+        "the interest on my personal loan",
+    ]
+    label = name_topics([messages, RATES, FREEZE])[0].label
+    assert "personal loan" in label
+
+
+def test_a_measure_stands_at_the_edge_of_a_phrase_only_with_what_it_measures():
+    weeks = [
+        f"Can I work remotely for {n} weeks from {place}?" for n in ("two", "three") for place in ("Brazil", "Italy")
+    ]
+    leave = [
+        "How many days of leave do I have?",
+        "days of leave left",
+        "are my days of leave paid",
+        "carry days of leave",
+    ]
+    first, second = name_topics([weeks, leave, FREEZE])[:2]
+    assert first.label.startswith("work remotely")
+    assert second.label == "days of leave"
