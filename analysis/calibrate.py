@@ -59,7 +59,8 @@ class Calibration:
     exchanged : by level, alarms where sessions were dealt at random: the tests' own error.
     days : by level, alarms of real days against the days before them: that error, the ordinary wobble of the mix, and
         whatever really drifted.
-    power : by planted share, alarms at the 5 % level; the planted messages are those of ``planted``.
+    power : by planted share, alarms at the 5 % level; the planted messages are those of ``planted``. Empty where
+        nothing can be planted, as for answers to the same questions.
     detectable : smallest planted share found in at least 80 % of the tries; ``None``: none of them.
     needed : what is missing where nothing could be measured.
     without_session : share of the messages that carry no session id.
@@ -86,7 +87,7 @@ class Calibration:
         told = f"{named}: {_told(own)} where nothing changed"
         if own.low > _LEVEL:
             return f"{told}, above the level of 5 %: {self._remedy()}."
-        told += ", within the level of 5 %"
+        told += ", not above the level of 5 %"
         if real.low <= _LEVEL:
             return f"{told}; {_told(real)} between real days."
         return (
@@ -201,6 +202,8 @@ class _Bench:
 
     def _foreign(self, others: Rows) -> tuple[str, Rows]:
         """Return messages that this traffic does not have: of another service, else of a topic taken out of it."""
+        if self._field == "behaviour":  # which says nothing about questions that one window alone asked
+            return "", others[:0]
         if len(others):
             return "messages of other services", others
         topics, counts = np.unique(self._study.topics[self._mine], return_counts=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FINDINGS = 3
 _FIELDS = ("prompt", "context", "response", "behaviour")
-_WIDTH = 120
+_WIDTH = 132
 
 
 @click.group()
@@ -180,20 +180,21 @@ def _print_rates(found: Sequence[Calibration]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from analysis.calibrate import LEVELS
+    from analysis.calibrate import LEVELS, SHARES
 
     table = Table(box=None, pad_edge=False, title="Alarms at each level, with 95 % intervals", title_justify="left")
     for heading in ("service", "field", "sessions a day", "what"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True)
     for level in LEVELS:
-        table.add_column(f"{level:g}", justify="right")
+        table.add_column(f"{level:g}", justify="right", no_wrap=True)
     table.add_column("seen in 80 %", justify="right")
     for item in found:
         if item.needed:
             table.add_row(item.service, item.field, "", f"needs {item.needed}")
             continue
-        least = "none of the tried" if item.detectable is None else f"{100 * item.detectable:g} %"
-        for what, rates, seen in (("sessions exchanged", item.exchanged, least), ("real days", item.days, "")):
+        missed = f"over {100 * SHARES[-1]:g} %" if item.power else "not measured"
+        least = missed if item.detectable is None else f"{100 * item.detectable:g} %"
+        for what, rates, seen in (("exchanged", item.exchanged, least), ("real days", item.days, "")):
             cells = [f"{r.alarms}/{r.n} [{r.low:.2f}, {r.high:.2f}]" for r in (rates[f"{level:g}"] for level in LEVELS)]
             table.add_row(item.service, item.field, str(item.sessions_a_day), what, *cells, seen)
     console = Console(highlight=False, soft_wrap=True, width=max(_WIDTH, Console().width))

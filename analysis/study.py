@@ -18,7 +18,7 @@ from analysis.drift import DriftResult, compare, compare_behaviour, session_grou
 from analysis.drift.context import Retrieved, with_identities
 from analysis.drift.onset import Onset, find_onset, moved_score
 from analysis.scenes import moment
-from analysis.turns import Documents, read_turns
+from analysis.turns import Documents, Turns, read_turns
 from undertow.store import Store, reads
 
 FIELDS = ("prompt", "context", "response", "behaviour")
@@ -49,23 +49,14 @@ class Study:
         self.turns = turns = read_turns(context, start=start, end=end)
         self.frame = frame = turns.frame
         self.service = frame["service_name"].fillna("").to_numpy(object)
-        self.groups = session_groups(
-            frame["session_id"].to_numpy(object),
-            frame["user_id"].to_numpy(object),
-            frame["trace_id"].to_numpy(object),
-            frame["start_time"].to_numpy(),
-            services=self.service,
-            prompt_keys=frame["prompt_text_hash"].to_numpy(object),
-            vectors=np.nan_to_num(turns.vectors["prompt"]),
-        ).groups
+        self.groups = groups_of(turns)
         assigned = context.store.query(reads.ASSIGNED_TOPICS, {"from": start, "to": end}).to_pandas()
         topic = frame["interaction_id"].map(assigned.set_index("interaction_id")["topic_id"])
         self.topics: Rows = topic.fillna(-1).to_numpy(np.int64)
 
     def usable(self, field: str) -> npt.NDArray[np.bool_]:
         """Which turns have the vectors that a field needs, (n,)."""
-        wanted = ("prompt", "response") if field == "behaviour" else (field,)
-        return np.asarray(np.logical_and.reduce([~np.isnan(self.turns.vectors[name][:, 0]) for name in wanted]))
+        return usable(self.turns, field)
 
     def compare(self, field: str, reference: Rows, current: Rows, alpha: float) -> DriftResult:
         """Compare the turns at two lists of positions."""
@@ -165,6 +156,26 @@ class Study:
             }
             for item in result.contributions
         ]
+
+
+def groups_of(turns: Turns) -> Rows:
+    """Return the unit of exchange of each turn, (n,); the vectors of its questions must have been read."""
+    frame = turns.frame
+    return session_groups(
+        frame["session_id"].to_numpy(object),
+        frame["user_id"].to_numpy(object),
+        frame["trace_id"].to_numpy(object),
+        frame["start_time"].to_numpy(),
+        services=frame["service_name"].fillna("").to_numpy(object),
+        prompt_keys=frame["prompt_text_hash"].to_numpy(object),
+        vectors=np.nan_to_num(turns.vectors["prompt"]),
+    ).groups
+
+
+def usable(turns: Turns, field: str) -> npt.NDArray[np.bool_]:
+    """Which turns have the vectors that a field needs, (n,)."""
+    wanted = ("prompt", "response") if field == "behaviour" else (field,)
+    return np.asarray(np.logical_and.reduce([~np.isnan(turns.vectors[name][:, 0]) for name in wanted]))
 
 
 def numbers_of(result: DriftResult, level: float) -> dict[str, Any]:

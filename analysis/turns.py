@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -35,6 +36,14 @@ class Documents:
 
 
 @dataclass(frozen=True)
+class Part:
+    """The turns of one service, of so many of its sessions that there are about ``most`` turns; without texts."""
+
+    service: str
+    most: int
+
+
+@dataclass(frozen=True)
 class Turns:
     """Turns in the order of time.
 
@@ -59,6 +68,7 @@ def read_turns(
     *,
     start: datetime = EVER,
     end: datetime = NEVER,
+    part: Part | None = None,
 ) -> Turns:
     """Read the turns up to the head of the run, with the vectors of the configured model.
 
@@ -66,33 +76,43 @@ def read_turns(
     ----------
     fields : whose vectors are read.
     start, end : only turns that start within [start, end), naive UTC.
+    part : read no more than that.
     """
     bounds: Bounds = {"head": context.head, "from": start, "to": end}
-    frame = context.store.query(reads.TURNS, bounds).to_pandas()
+    if part is None:
+        frame = context.store.query(reads.TURNS, bounds).to_pandas()
+    else:
+        mine = {**bounds, "service": part.service}
+        turns = context.store.query(reads.SIZE_OF_SERVICE, mine).column("turns")[0].as_py()
+        every = max(1, ceil(turns / part.most))
+        frame = context.store.query(reads.TURNS_OF_SERVICE, {**mine, "every": every}).to_pandas()
     zone = ZoneInfo(context.settings.timezone)
     local = frame["start_time"].dt.tz_localize("UTC").dt.tz_convert(zone).dt.tz_localize(None)
     frame["day"] = local.to_numpy().astype("datetime64[D]")
-    given = _documents(context, frame, bounds) if "context" in fields else None
+    given = _documents(context, frame, bounds, whole=part is None) if "context" in fields else None
     vectors = {
         field: _mean_direction(len(frame), given)
         if field == "context" and given is not None
-        else _by_hash(context, frame, field, bounds)
+        else _by_hash(context, frame, field, bounds, whole=part is None)
         for field in fields
     }
     return Turns(frame, vectors, given)
 
 
-def _by_hash(context: Context, frame: pd.DataFrame, field: Any, bounds: Bounds) -> Vectors:
+def _by_hash(context: Context, frame: pd.DataFrame, field: Any, bounds: Bounds, *, whole: bool) -> Vectors:
     wanted = frame[f"{field}_text_hash"]
-    hashes, matrix = load_vectors(context.store, field, context.embedder.name, among=_among(wanted, bounds))
+    among = _among(wanted, bounds, whole=whole)
+    hashes, matrix = load_vectors(context.store, field, context.embedder.name, among=among)
     return _looked_up(wanted.to_numpy(object), hashes, matrix)
 
 
-def _documents(context: Context, frame: pd.DataFrame, bounds: Bounds) -> Documents:
-    given = context.store.query(reads.TURN_DOCUMENTS, bounds).to_pandas()
+def _documents(context: Context, frame: pd.DataFrame, bounds: Bounds, *, whole: bool) -> Documents:
+    ids = {"head": bounds["head"], "ids": frame["interaction_id"].to_list()}
+    query, values = (reads.TURN_DOCUMENTS, bounds) if whole else (reads.DOCUMENTS_OF, ids)
+    given = context.store.query(query, values).to_pandas()
     given["turn"] = pd.Index(frame["interaction_id"]).get_indexer(given["interaction_id"])
     given = given[given["turn"] >= 0].drop(columns="interaction_id").sort_values("turn", kind="stable")
-    among = _among(given["content_hash"], bounds)
+    among = _among(given["content_hash"], bounds, whole=whole)
     hashes, matrix = load_vectors(context.store, "document", context.embedder.name, among=among)
     return Documents(given.reset_index(drop=True), _looked_up(given["content_hash"].to_numpy(object), hashes, matrix))
 
@@ -108,9 +128,9 @@ def _mean_direction(n: int, given: Documents) -> Vectors:
     return mean
 
 
-def _among(hashes: pd.Series[str], bounds: Bounds) -> Iterable[str] | None:
+def _among(hashes: pd.Series[str], bounds: Bounds, *, whole: bool) -> Iterable[str] | None:
     """Hashes to ask for; where all turns are wanted, all vectors are."""
-    return None if bounds["from"] == EVER and bounds["to"] == NEVER else list(hashes.dropna().unique())
+    return None if whole and bounds["from"] == EVER and bounds["to"] == NEVER else list(hashes.dropna().unique())
 
 
 def _looked_up(wanted: npt.NDArray[Any], hashes: npt.NDArray[Any], matrix: Vectors) -> Vectors:

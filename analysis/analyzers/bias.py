@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from analysis import bias
 from analysis.analyzer import Batch, Context
-from undertow.store import reads
+from undertow.store import answer_reads, reads
 
 _EVERY = timedelta(days=1)
 
@@ -20,11 +20,15 @@ class Bias:
     requires = ("groundedness", "refusals", "safety")
 
     def run(self, context: Context) -> Iterator[Batch]:
-        """Compare anew where the last comparison is a day old and there is something new."""
-        if context.head <= context.watermark:
-            return
+        """Compare anew where the last comparison is a day old and there is something that it has not seen.
+
+        Not what is beyond the watermark: that moves on with every pass, while a comparison waits for its day.
+        """
         known = context.store.query(reads.NEWEST_ARTIFACT, {"kind": bias.KIND}).to_pylist()
         if known and context.now - known[0]["created_at"] < _EVERY:
+            return
+        (state,) = context.store.query(answer_reads.COUNTERFACTUAL_SEEN).to_pylist()
+        if state["newest"] <= (state["seen"] or 0):
             return
         prompts, found = bias.measure(context.store)
         table = bias.artifact(found, len(prompts), context.run_id, context.now)

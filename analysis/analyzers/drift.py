@@ -85,7 +85,8 @@ class _Days:
         self._day = self._study.frame["day"].to_numpy().astype("datetime64[D]")
         self._journal = Journal.read(context.store, self._zone)
         self._services = [str(service) for service in np.unique(self._study.service)]
-        last = self._bounds(days[-1])[1]
+        self._last = days[-1]
+        last = self._bounds(self._last)[1]
         self._codes = CodedDays(context, self._study)
         self._past = Past(context, last, len(self._services) * len(FIELDS))
 
@@ -122,6 +123,8 @@ class _Days:
             "drift_contributions": pa.table({"drift_id": list(parents)}),
             "drift": pa.table({"parent_id": list(parents)}),
         }
+        if day == self._last and (codes := self._codes.outdated(day, np.timedelta64(self._reference), self._pins)):
+            gone["artifacts"] = pa.table({"artifact_id": codes})
         return Batch(tables, delete=gone, rows=sum(len(c.current) for c in found))
 
     def _compare(self, service: str, field: str, day: np.datetime64) -> Comparison | None:

@@ -6,6 +6,7 @@ import io
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -16,11 +17,12 @@ from analysis.analyzer import Context
 from analysis.drift import Codebook, Codes, DriftResult, compare_codes
 from analysis.drift.pooled import MIN_ROWS
 from analysis.drift.result import Verdict
-from analysis.study import MOST_REFERENCE_ROWS, PERMUTATIONS, Rows, Study
+from analysis.study import MOST_REFERENCE_ROWS, PERMUTATIONS, Pin, Rows, Study
 from undertow.store import reads
 
 REFIT_AFTER = np.timedelta64(28, "D")
 FEWEST_TAUGHT = 200
+_A_DAY = timedelta(days=1)  # local days and instants of pins differ by less
 CODED_FIELDS = ("prompt", "context", "response")
 
 
@@ -91,6 +93,26 @@ class CodedDays:
         """Return the rows of ``artifacts`` made since the last call."""
         made, self._written = list(self._written.values()), {}
         return made
+
+    def outdated(self, last: np.datetime64, reference: np.timedelta64, pins: Mapping[str, Pin]) -> list[str]:
+        """Return the stored codes that nothing needs any more: they are only a saving, and can be made again.
+
+        Needed are those of the codebook in force for the windows of verdicts on days from four weeks before ``last`` on
+        (rows that come late are judged again), and for pinned references.
+        """
+        rows = self._context.store.query(reads.CODED).to_pylist()
+        in_force = {row["artifact_id"]: row["version"] for row in rows if row["kind"] == "codebook"}
+        in_force |= {name: str(kept.book.version) for name, kept in self._books.items()}
+        gone = []
+        for row in rows:
+            if row["kind"] == "codes":
+                book, day = row["artifact_id"].removeprefix("codes:").rsplit(":", 1)
+                pin = pins.get(book.rsplit(":", 1)[0])
+                is_pinned = pin is not None and pin.start - _A_DAY <= datetime.fromisoformat(day) < pin.end + _A_DAY
+                is_recent = np.datetime64(day) >= last - reference - REFIT_AFTER
+                if in_force.get(f"codebook:{book}") != row["version"] or not (is_recent or is_pinned):
+                    gone.append(row["artifact_id"])
+        return gone
 
     def _book(self, field: str, service: str, reference: Rows, day: np.datetime64) -> _Book | None:
         """The codebook in force; a new one where there is none, or it is four weeks old."""

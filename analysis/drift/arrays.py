@@ -69,7 +69,9 @@ def nearest(rows: Floats, centres: Floats) -> tuple[Ints, Floats]:
     norms = np.einsum("ij,ij->i", centres, centres)
     for start in range(0, len(rows), 8192):
         block = rows[start : start + 8192]
-        partial = norms - 2.0 * (block @ centres.T)
+        partial = block @ centres.T
+        partial *= -2.0
+        partial += norms
         found = partial.argmin(axis=1)
         index[start : start + 8192] = found
         least = partial[np.arange(len(block)), found] + np.einsum("ij,ij->i", block, block)

@@ -15,7 +15,7 @@ from analysis.drift.result import MINIMUM_EFFECT, DriftResult, Part, as_share, i
 from analysis.drift.statistics import VERDICT_FAMILIES, VERDICT_WEIGHTS, Bound, Statistic
 
 MOST_PERMUTATIONS = 9_999
-BATCH = 500
+BATCH = 200
 FIRST = 99
 RESAMPLES = 200
 FEWEST_EXEMPLARS = 5
@@ -117,16 +117,20 @@ def effect_interval(bound: Bound, is_current: Bools, rng: np.random.Generator) -
     Source: the cluster bootstrap, Field & Welsh, 2007, doi:10.1111/j.1467-9868.2007.00593.x.
     """
     observed = is_current.astype(np.float64)
-    before, after = (np.concatenate([side[None], _drawn_again(side, rng)]) for side in (1.0 - observed, observed))
+    before, after = (_drawn_again(side, rng) for side in (1.0 - observed, observed))
     low, high = np.quantile(bound.effect(before, after)[1:], [0.025, 0.975])
     return as_share(low), as_share(high)
 
 
 def _drawn_again(side: Floats, rng: np.random.Generator) -> Floats:
-    """Return how often each group of one window (g,) is drawn, with replacement, (b, g)."""
+    """Return a window (g,), and how often each group of it is drawn, with replacement, (b + 1, g)."""
     mine = np.flatnonzero(side)
-    drawn = rng.choice(mine, (RESAMPLES, len(mine))) + len(side) * np.arange(RESAMPLES)[:, None]
-    return np.bincount(drawn.ravel(), minlength=RESAMPLES * len(side)).reshape(RESAMPLES, -1).astype(np.float64)
+    drawn = rng.choice(mine, (RESAMPLES, len(mine)))
+    drawn += len(side) * np.arange(RESAMPLES)[:, None]
+    weights = np.empty((RESAMPLES + 1, len(side)))
+    weights[0] = side
+    weights[1:] = np.bincount(drawn.ravel(), minlength=RESAMPLES * len(side)).reshape(RESAMPLES, -1)
+    return weights
 
 
 def measure(

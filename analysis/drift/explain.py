@@ -80,10 +80,17 @@ def _topic_table(given: Windows, reference_topics: Ints, current_topics: Ints) -
     before, after = n0 / max(1.0, n0.sum()), n1 / max(1.0, n1.sum())
     usable = (n0 >= LEAST_ROWS) & (n1 >= LEAST_ROWS)
     moved = np.maximum(0.0, ((mean1 - mean0) ** 2).sum(axis=1) - noise0 - noise1)
-    some = np.concatenate([window[:MOMENT_ROWS] for window in (given.reference, given.current)])
-    spread = max(1e-12, 2.0 * float(some.var(axis=0).sum()))
+    spread = max(1e-12, 2.0 * _variance(given.reference[:MOMENT_ROWS], given.current[:MOMENT_ROWS]))
     within = np.where(usable, np.minimum(before, after) * np.minimum(1.0, moved / spread), 0.0)
     return _TopicTable(topics, before, after, divergence_terms(before, after), within)
+
+
+def _variance(first: Floats, second: Floats) -> float:
+    """Return the mean squared distance of two sets of rows (n, d), (m, d) from their common mean."""
+    n = len(first) + len(second)
+    mean = (first.sum(axis=0) + second.sum(axis=0)) / n
+    squares = [float(np.einsum("ij,ij->i", rows, rows).sum(dtype=np.float64)) for rows in (first, second)]
+    return sum(squares) / n - float(mean @ mean)
 
 
 def _moments(rows: Floats, topic: Ints, groups: Ints, k: int) -> tuple[Floats, Floats, Floats]:
@@ -97,9 +104,11 @@ def _moments(rows: Floats, topic: Ints, groups: Ints, k: int) -> tuple[Floats, F
         rows, topic, groups = rows[kept], topic[kept], groups[kept]
     n = np.bincount(topic, minlength=k).astype(np.float64)
     mean = _sums(rows, topic, k) / np.maximum(n, 1.0)[:, None]
+    residual: Floats = rows - mean[topic]
     pair, unit = np.unique(topic * (int(groups.max()) + 1) + groups, return_inverse=True)
-    residual = _sums(rows - mean[topic], unit, len(pair))
-    squared = np.bincount(pair // (int(groups.max()) + 1), (residual**2).sum(axis=1), minlength=k)
+    if len(pair) < len(rows):
+        residual, topic = _sums(residual, unit, len(pair)), pair // (int(groups.max()) + 1)
+    squared = np.bincount(topic, np.einsum("ij,ij->i", residual, residual), minlength=k)
     return total, mean, squared / np.maximum(n, 1.0) ** 2
 
 

@@ -15,6 +15,7 @@ ANCHORS = 2_048
 FEW_ROWS, MANY_ROWS = 4_000, 50_000
 LEARN_ROWS = 20_000
 BLOCK_CELLS = 4_000_000
+BLOCK_ANCHORS = 256  # a block of distances that stays in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +52,14 @@ def fit_balls(rows: Floats, groups: Ints, n_groups: int, rng: np.random.Generato
     ranks = np.array([min(len(learn), max(1, round(k * len(learn) / n))) for k in ball_sizes(n)]) - 1
     squares = np.einsum("ij,ij->i", rows, rows)
     pieces: list[list[sparse.csr_matrix]] = [[] for _ in ranks]
-    step = max(1, BLOCK_CELLS // n)
+    step = max(1, min(BLOCK_CELLS // n, BLOCK_ANCHORS, len(anchors)))
+    buffer = np.empty((step, n), dtype=rows.dtype)
     for start in range(0, len(anchors), step):
         # The squared norm of the anchor is left out: it changes no order.
-        distance = squares - 2.0 * (rows[anchors[start : start + step]] @ rows.T)
+        mine = rows[anchors[start : start + step]]
+        distance = np.matmul(mine, rows.T, out=buffer[: len(mine)])
+        distance *= -2.0
+        distance += squares
         seen = distance if len(learn) == n else distance[:, learn]
         nearest_first = np.sort(np.partition(seen, ranks[-1], axis=1)[:, : ranks[-1] + 1], axis=1)
         limits = nearest_first[:, ranks]

@@ -55,15 +55,16 @@ class FreeDraw:
         """Return (b, g) float32: 1 where a group is called current; ineligible groups are 0."""
         if eligible is None:
             return self._over_all
-        return self._lowest(np.where(eligible, self.keys, np.inf))
+        return ((self.keys <= self._last(self.keys[:, eligible])) & eligible).astype(np.float32)
 
     @cached_property
     def _over_all(self) -> Floats:
-        return self._lowest(self.keys)
+        return (self.keys <= self._last(self.keys.copy())).astype(np.float32)
 
-    def _lowest(self, keys: Floats) -> Floats:
-        last = np.partition(keys, self.n_current - 1, axis=1)[:, self.n_current - 1]
-        return (keys <= last[:, None]).astype(np.float32)
+    def _last(self, keys: Floats) -> Floats:
+        """Return the largest of the ``n_current`` smallest of each row (b, 1); the rows are put out of order."""
+        keys.partition(self.n_current - 1, axis=1)
+        return keys[:, self.n_current - 1 : self.n_current]
 
 
 @dataclass(frozen=True, eq=False)

@@ -100,6 +100,10 @@ class Pooled:
         return np.asarray((self.rows - self.rows.mean(axis=0)) @ self._axes[:, :d])
 
     @cached_property
+    def _by_group(self) -> Ints:
+        return np.argsort(self.groups)
+
+    @cached_property
     def _axes(self) -> Floats:
         n = len(self.rows)
         kept = np.sort(self.rng(9).choice(n, AXES_ROWS, replace=False)) if n > AXES_ROWS else slice(None)
@@ -115,7 +119,7 @@ class Pooled:
     def sums(self, features: Floats) -> Floats:
         """Return the sum of ``features`` (n, k) over each group, (g, k)."""
         if self.n_groups == len(self.rows):
-            return features[np.argsort(self.groups)]
+            return features if np.array_equal(self.groups, np.arange(self.n_groups)) else features[self._by_group]
         member = sparse.csr_matrix(
             (np.ones(len(self.rows), dtype=features.dtype), (self.groups, np.arange(len(self.rows)))),
             shape=(self.n_groups, len(self.rows)),

@@ -104,10 +104,12 @@ def _mean_and_errors(rows: Floats, groups: Ints, axes: Floats) -> tuple[Floats, 
         kept = np.linspace(0, len(rows) - 1, MOST_ROWS).astype(np.int64)
         rows, groups = rows[kept], groups[kept]
     mean = rows.mean(axis=0)
-    unit = np.unique(groups, return_inverse=True)[1]
-    order = np.argsort(unit, kind="stable")
-    starts = np.flatnonzero(np.diff(unit[order], prepend=-1))
-    sums = np.add.reduceat((rows - mean)[order], starts, axis=0) / len(rows)
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    sums = (rows - mean)[order]
+    if len(starts) < len(rows):
+        sums = np.add.reduceat(sums, starts, axis=0)
+    sums /= len(rows)
     return mean, float(np.einsum("ij,ij->", sums, sums)), float(((sums @ axes.T) ** 2).sum())
 
 

@@ -85,6 +85,20 @@ def test_it_is_not_measured_again_within_a_day_unless_asked(store, tmp_path, mon
     assert kept(store)[0] == "180"
 
 
+def test_rows_that_came_within_the_day_are_measured_once_it_is_over_without_further_traffic(
+    store, tmp_path, monkeypatch
+) -> None:
+    ask(store, 0, {"deaf": 0, "blind": 0})
+    run(store, tmp_path)
+    ask(store, 100, {"deaf": 0, "blind": 0})
+    assert [run(store, tmp_path) for _ in range(2)] == ["idle", "idle"]
+    with monkeypatch.context() as later:
+        later.setattr("analysis.analyzers.bias._EVERY", timedelta(0))
+        assert run(store, tmp_path) == "ok"
+        assert kept(store)[0] == "120"
+        assert run(store, tmp_path) == "idle"
+
+
 def test_the_verb_measures_at_once_and_keeps_the_result(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("UNDERTOW_DATA_DIR", str(tmp_path))
     with EmbeddedStore(tmp_path / "undertow.duckdb") as opened:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 import zlib
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from analysis.drift import compare, compare_behaviour, compare_to_past, held_aga
 from analysis.drift.comparison import FIRST, permuted
 from analysis.drift.permutation import FreeDraw
 from analysis.drift.result import DriftResult
+from analysis.turns import Part, read_turns
 from tests.integration.traffic import call
 from undertow.search import pack_vectors
 from undertow.settings import Settings
@@ -61,16 +63,20 @@ def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
         yield opened
 
 
-def last_day(store: EmbeddedStore, folder: Path) -> dict[str, object]:
-    """Return what the analyzer writes about the questions of the last day."""
+def at_the_end(store: EmbeddedStore, folder: Path) -> Context:
+    """Return the context of a run that judges the last day."""
     shared = Shared(None)
     shared.__dict__["embedder"] = SimpleNamespace(name="fake")
     now = START + timedelta(days=DAYS)
     settings = Settings(data_dir=folder)
-    context = Context(
+    return Context(
         store, settings, uuid.uuid4().hex, now, 10**9, data_version(store), timedelta(hours=23), shared=shared
     )
-    for batch in Drift().run(context):
+
+
+def last_day(store: EmbeddedStore, folder: Path) -> dict[str, object]:
+    """Return what the analyzer writes about the questions of the last day."""
+    for batch in Drift().run(at_the_end(store, folder)):
         store.commit(batch.tables, delete=batch.delete, key=uuid.uuid4().hex)
     (row,) = store.query("SELECT * FROM drift WHERE field = 'prompt' AND parent_id IS NULL").to_pylist()
     return row
@@ -89,6 +95,39 @@ def test_a_new_subject_is_confirmed_by_its_rank_among_wobbling_days(store, tmp_p
     row = last_day(store, tmp_path)
     assert row["verdict"] == "drifted"
     assert "confirmed by the rank among 46 past windows" in str(row["sentence"])
+
+
+def test_however_long_the_past_no_more_of_it_is_read_than_the_rank_can_use(store, tmp_path, monkeypatch) -> None:
+    write(store, fresh=0.5)
+    early = call(10_000, START - timedelta(days=3_000)) | {"service_name": "bank", "prompt_text_hash": f"{0:064x}"}
+    store.commit({"interactions": pa.Table.from_pylist([early])}, key="long ago")
+    read: list[dict[str, object]] = []
+
+    def watched(*args: object, **bounds: object) -> object:
+        read.append(bounds)
+        return read_turns(*args, **bounds)
+
+    monkeypatch.setattr("analysis.analyzers.drift_past.read_turns", watched)
+    monkeypatch.setattr("analysis.analyzers.drift_past.MOST_WINDOWS", 100)
+    assert "confirmed by the rank among 46 past windows" in str(last_day(store, tmp_path)["sentence"])
+    (bounds,) = read
+    assert bounds["part"] == Part("bank", 50_000)
+    assert bounds["end"] - bounds["start"] == timedelta(days=160)
+
+
+def test_of_a_large_service_the_same_whole_sessions_are_read_every_time(store, tmp_path) -> None:
+    write(store)
+    other = [call(20_000 + i, START) | {"service_name": "shop", "prompt_text_hash": f"{i:064x}"} for i in range(9)]
+    store.commit({"interactions": pa.Table.from_pylist(other)}, key="another service")
+    context = at_the_end(store, tmp_path)
+    whole = read_turns(context, ("prompt",), part=Part("bank", 10**6)).frame
+    assert len(whole) == 60 * DAYS
+    part = read_turns(context, ("prompt",), part=Part("bank", 1_000))
+    assert 500 < len(part) < 1_500
+    assert part.vectors["prompt"].shape == (len(part), D)
+    assert part.frame.groupby("session_id").size().unique().tolist() == [3]
+    later = read_turns(context, ("prompt",), start=START + timedelta(days=40), part=Part("bank", 150)).frame
+    assert set(later["session_id"]) <= set(part.frame["session_id"])
 
 
 def codes(store: EmbeddedStore) -> dict[str, str]:
@@ -113,6 +152,25 @@ def test_a_large_window_costs_a_count_and_its_alarm_is_confirmed_on_vectors(stor
     second = codes(store)
     written = [name for name in second if second[name] != first[name]]
     assert written == ["codes:bank:prompt:2026-08-31"]
+
+
+def test_codes_that_no_window_can_need_any_more_are_removed(store, tmp_path, monkeypatch) -> None:
+    for module in ("analysis.study", "analysis.analyzers.drift_codes"):
+        monkeypatch.setattr(f"{module}.MOST_REFERENCE_ROWS", 500)
+    write(store)
+    last_day(store, tmp_path)
+    days = {name for name in codes(store) if name.startswith("codes:")}
+    old = {"kind": "codes", "version": "1", "run_id": "r", "created_at": START, "body": b""}
+    kept = [f"codes:bank:prompt:{START.date() - timedelta(days=8)}", "codes:bank:prompt:2025-02-03"]
+    gone = ["codes:bank:prompt:2026-01-01", "codes:a:shop:prompt:2026-09-16", "codes:bank:response:2026-09-16"]
+    stored = [{**old, "artifact_id": name} for name in kept + gone]
+    stored.append({**old, "artifact_id": "codes:bank:prompt:2026-08-05", "version": "7"})
+    pin = {"service": "bank", "start": "2025-02-03T00:00:00", "end": "2025-02-04T00:00:00"}
+    asked = {"request_id": "p", "kind": "pin", "arguments": json.dumps(pin), "requested_at": START, "state": "done"}
+    tables = {"artifacts": pa.Table.from_pylist(stored), "requests": pa.Table.from_pylist([asked])}
+    store.commit(tables, key="old codes")
+    last_day(store, tmp_path)
+    assert {name for name in codes(store) if name.startswith("codes:")} == days | set(kept)
 
 
 PERMUTED = DriftResult("mmd", 1.0, 0.1, 0.001, "drifted", 900, 60, p_floor=0.001)

@@ -265,7 +265,7 @@ def test_calibration_reports_rates_with_intervals_and_what_would_be_seen(store, 
 def test_calibration_says_whether_the_level_is_kept_and_what_to_do_where_it_is_not() -> None:
     kept = Calibration("bank", "prompt", exchanged={"0.05": Rate.of(2, 40)}, days={"0.05": Rate.of(1, 20)})
     assert kept.sentence == (
-        "Prompts of bank: 2 of 40 alarms (1 to 17 %) where nothing changed, within the level of 5 %;"
+        "Prompts of bank: 2 of 40 alarms (1 to 17 %) where nothing changed, not above the level of 5 %;"
         " 1 of 20 alarms (1 to 24 %) between real days."
     )
     wobbling = replace(kept, days={"0.05": Rate.of(10, 20)})

@@ -76,6 +76,15 @@ WHERE i.prompt IS NOT NULL AND i.response IS NOT NULL AND i.response <> ''
 ORDER BY i.start_time, i.interaction_id
 """
 
+# The newest commit that COUNTERFACTUAL_OUTCOMES reads, and up to which the last comparison of groups had read: null
+# where there is none, or it was not made by a run of the pipeline.
+COUNTERFACTUAL_SEEN = f"""
+SELECT greatest((SELECT coalesce(max(load_seq), 0) FROM interactions),
+                (SELECT coalesce(max(load_seq), 0) FROM evaluations
+                 WHERE name IN ('groundedness', 'refusal', 'offensive_language') AND {OWN})) AS newest,
+       (SELECT max(watermark) FROM runs WHERE run_id IN (SELECT run_id FROM artifacts WHERE kind = 'bias')) AS seen
+"""
+
 # What is known about each call that is new, or was judged or commented since.
 JUDGED = f"""
 WITH wanted AS (

@@ -48,6 +48,28 @@ SELECT * FROM stands WHERE start_time >= $from AND start_time < $to
 ORDER BY start_time, interaction_id
 """
 
+SIZE_OF_SERVICE = f"""
+SELECT count(DISTINCT {TURN}) AS turns FROM semantic_interactions
+WHERE prompt_text_hash IS NOT NULL AND load_seq <= $head AND start_time >= $from AND start_time < $to
+  AND coalesce(service_name, '') = $service
+"""
+
+# The same of one service, without texts, and one in $every of its sessions: what is drawn is the same at every read.
+_DRAWN = "coalesce(service_name, '') = $service AND hash(coalesce(session_id, user_id, trace_id)) % $every = 0"
+TURNS_OF_SERVICE = f"""
+WITH stands AS (
+    SELECT interaction_id, trace_id, session_id, user_id, service_name, start_time, prompt_text_hash,
+           response_text_hash, load_seq
+    FROM semantic_interactions WHERE prompt_text_hash IS NOT NULL AND load_seq <= $head
+      AND start_time >= $from - INTERVAL 1 DAY AND start_time < $to + INTERVAL 1 DAY
+      AND {TURN} IN (SELECT {TURN} FROM semantic_interactions
+                     WHERE start_time >= $from AND start_time < $to AND {_DRAWN})
+    QUALIFY {STANDS_FOR_TURN}
+)
+SELECT * FROM stands WHERE start_time >= $from AND start_time < $to AND {_DRAWN}
+ORDER BY start_time, interaction_id
+"""
+
 TURNS_WITH_VECTOR = f"""
 WITH stands AS (
     SELECT prompt_text_hash AS content_hash FROM semantic_interactions
@@ -64,15 +86,18 @@ SELECT DISTINCT service_name, CAST(timezone($zone, timezone('UTC', start_time)) 
 FROM semantic_interactions WHERE {NEW}
 """
 
-TURN_DOCUMENTS = """
+_DOCUMENTS = """
 SELECT d.interaction_id, d.content_hash, d.document_id, d.updated_at,
        coalesce(json_extract_string(d.metadata, '$.source'), '') AS source
 FROM documents d
-SEMI JOIN (SELECT interaction_id FROM interactions WHERE start_time >= $from AND start_time < $to)
-    USING (interaction_id)
+SEMI JOIN ({given}) USING (interaction_id)
 WHERE d.content_hash IS NOT NULL AND d.load_seq <= $head
 ORDER BY d.interaction_id, d.rank
 """
+TURN_DOCUMENTS = _DOCUMENTS.format(
+    given="SELECT interaction_id FROM interactions WHERE start_time >= $from AND start_time < $to"
+)
+DOCUMENTS_OF = _DOCUMENTS.format(given="SELECT unnest(CAST($ids AS VARCHAR[])) AS interaction_id")
 
 # Questions that need a topic, and whether their call is the one that stands for its turn.
 TO_ASSIGN = f"""
@@ -99,6 +124,8 @@ MONITORS = "SELECT artifact_id, body FROM artifacts WHERE kind = 'monitor' AND v
 ARTIFACTS = """
 SELECT artifact_id, body FROM artifacts WHERE artifact_id IN (SELECT unnest(CAST($ids AS VARCHAR[])))
 """
+
+CODED = "SELECT artifact_id, kind, version FROM artifacts WHERE kind IN ('codes', 'codebook')"
 
 LAST_RUN = "SELECT max(started_at) AS at FROM runs WHERE analyzer = $analyzer AND status = 'ok'"
 

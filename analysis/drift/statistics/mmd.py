@@ -99,4 +99,8 @@ def fourier_features(rows: Floats, rng: np.random.Generator) -> Floats:
     width = float(np.median(positive)) if len(positive) else 1.0
     frequency = rng.standard_normal((rows.shape[1], FREQUENCIES)).astype(rows.dtype) / np.float32(width)
     phase = rows @ frequency
-    return np.concatenate([np.cos(phase), np.sin(phase)], axis=1) / np.float32(np.sqrt(FREQUENCIES))
+    features = np.empty((len(rows), 2 * FREQUENCIES), dtype=phase.dtype)
+    np.cos(phase, out=features[:, :FREQUENCIES])
+    np.sin(phase, out=features[:, FREQUENCIES:])
+    features /= np.float32(np.sqrt(FREQUENCIES))
+    return features

@@ -94,7 +94,8 @@ class BoundNeighbourhoodExcess:
         for ring, share, deviation in zip(self.rings, self.expected, self.deviation, strict=True):
             inside = ring @ labels if inside is None else inside + ring @ labels
             scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-9)
-            z = inside - share[:, None].astype(np.float32) * current
+            z = share[:, None].astype(np.float32) * current
+            np.subtract(inside, z, out=z)
             z *= scale[:, None].astype(np.float32)
             found.append(z)
         return found
@@ -123,4 +124,6 @@ def _mean_of_largest(z: Floats, n_rows: float) -> Floats:
     """Return the mean of the largest rows of each column of ``z`` (a, b), (b,); ``n_rows``: of the windows."""
     share = min(LOUDEST, LOUDEST_ROWS / max(n_rows, 1.0))
     m = min(len(z), max(FEWEST_LOUDEST, round(share * len(z))))
-    return np.asarray(np.partition(z, len(z) - m, axis=0)[-m:].mean(axis=0))
+    by_column = np.ascontiguousarray(z.T)
+    by_column.partition(len(z) - m, axis=1)
+    return np.asarray(by_column[:, -m:].mean(axis=1))
