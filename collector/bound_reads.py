@@ -18,8 +18,9 @@ import duckdb
 import pyarrow as pa
 
 from collector.bounds import Bounds
-from undertow.errors import QueryError
+from undertow.errors import QueryError, QueryStoppedError
 from undertow.store.base import Params
+from undertow.store.embedded import limited
 from undertow.store.migrate import migrate
 
 _MEMORY = "512MB"
@@ -84,11 +85,14 @@ class BoundReads:
         Raises
         ------
         QueryError
-            The SQL is wrong or no single SELECT, it names a table that is not told apart by service, takes too long,
-            or it or its result needs more memory than there is for such readers.
+            The SQL is wrong or no single SELECT, or it names a table that is not told apart by service.
+        QueryStoppedError
+            It takes too long, or it or its result needs more memory than there is for such readers.
         """
         if not self._copies.acquire(timeout=self._timeout_s):
-            raise QueryError(f"the query waited {self._timeout_s:g} s for those of other readers; ask again later")
+            raise QueryStoppedError(
+                f"the query waited {self._timeout_s:g} s for those of other readers; ask again later"
+            )
         try:
             rows = _bound_query(self._store, bounds, sql, params, self._timeout_s, self._most_bytes)
             self._hold(rows.nbytes)
@@ -101,7 +105,7 @@ class BoundReads:
     def _hold(self, size: int) -> None:
         with self._lock:
             if size > 0 and self.untaken_bytes + size > self._most_bytes:
-                raise QueryError(
+                raise QueryStoppedError(
                     f"results that readers have not taken yet would hold more than {self._most_bytes} bytes;"
                     " ask again later, or for fewer rows"
                 )
@@ -116,16 +120,10 @@ def _bound_query(
     store: Streaming, bounds: Bounds, sql: str, params: Params, timeout_s: float, most_bytes: int
 ) -> pa.Table:
     config: dict[str, str | bool | int | float | list[str]] = {"memory_limit": _MEMORY, "threads": 1}
-    with closing(duckdb.connect(":memory:", config=config)) as copy, _query_errors(timeout_s):
-        timer = threading.Timer(timeout_s, copy.interrupt)
-        timer.daemon = True
-        timer.start()
-        try:
-            _require_one_select(copy, sql)
-            _prepare(copy, store, bounds, sql)
-            return _collected(copy.execute(sql, params).to_arrow_reader(_ROWS_A_BATCH), most_bytes)
-        finally:
-            timer.cancel()
+    with closing(duckdb.connect(":memory:", config=config)) as copy, _query_errors(timeout_s), limited(copy, timeout_s):
+        _require_one_select(copy, sql)
+        _prepare(copy, store, bounds, sql)
+        return _collected(copy.execute(sql, params).to_arrow_reader(_ROWS_A_BATCH), most_bytes)
 
 
 def _collected(reader: pa.RecordBatchReader, most_bytes: int) -> pa.Table:
@@ -133,7 +131,7 @@ def _collected(reader: pa.RecordBatchReader, most_bytes: int) -> pa.Table:
     for batch in reader:
         size += batch.nbytes
         if size > most_bytes:
-            raise QueryError(f"the result is larger than {most_bytes} bytes; ask for fewer rows")
+            raise QueryStoppedError(f"the result is larger than {most_bytes} bytes; ask for fewer rows")
         batches.append(batch)
     return pa.Table.from_batches(batches, schema=reader.schema)
 
@@ -184,7 +182,7 @@ def _query_errors(timeout_s: float) -> Iterator[None]:
         raise QueryError(f"{error}\nA token that is bound to a service or environment can read {readable}") from None
     except (duckdb.Error, pa.ArrowException, OSError) as error:  # those of the rows come through Arrow
         if isinstance(error, duckdb.InterruptException) or str(error).startswith("INTERRUPT"):
-            raise QueryError(f"the query took longer than {timeout_s:g} s and was stopped") from None
+            raise QueryStoppedError(f"the query took longer than {timeout_s:g} s and was stopped") from None
         if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in str(error):
-            raise QueryError(f"the rows of the token's services do not fit into {_MEMORY}") from None
+            raise QueryStoppedError(f"the rows of the token's services do not fit into {_MEMORY}") from None
         raise QueryError(str(error)) from None

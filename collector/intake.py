@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 import uuid
@@ -13,8 +12,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
-
-import orjson
 
 from collector.bodies import gunzip, too_large
 from collector.bounds import Bounds
@@ -302,20 +299,12 @@ def feedback_record(body: Any, now_ns: int) -> Record:
 
 
 def _name_as_redacted(record: Record) -> None:
-    """Give a posted record the ids that redaction left.
-
-    Ids of several senders may have become one mark. What is left of the whole then tells them apart, so that none
-    counts as sent before, and one that is sent again still does.
-    """
+    """Give a posted record the ids that redaction left, so that one that is sent again is the same one."""
     if record["kind"] == "feedback":
         body = record["feedback"]
         record["trace_id"], record["span_id"] = (body["target"].get(name) for name in ("trace_id", "span_id"))
     else:
         body = record["change"]
-    if record["record_id"] == f"{record['kind']}:{body['id']}":
-        return
-    told = {name: value for name, value in body.items() if name not in ("created_ns", "at_ns")}
-    body["id"] += "-" + hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
     record["record_id"] = f"{record['kind']}:{body['id']}"
 
 

@@ -245,7 +245,7 @@ class Journal:
         try:
             _write_fully(fd, [SEGMENT_MAGIC, self.id.bytes])
             os.fsync(fd)
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         except Exception:
             os.close(fd)
             path.unlink(missing_ok=True)
@@ -291,7 +291,8 @@ def _write_fully(fd: int, buffers: list[bytes]) -> None:
                 written = 0
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make durable which files a folder holds."""
     fd = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(fd)

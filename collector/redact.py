@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import importlib.util
 import re
+import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain, count
@@ -26,7 +27,7 @@ from undertow.settings.doors import RedactionSettings
 
 
 class Plan(dict[str, "Plan | None"]):
-    """What of a record's own structure is no content, by name: a plan of what stands below, ``_ID``, or None.
+    """What of a record's own structure is no content, by name: a plan of what stands below, a kind of id, or None.
 
     None is what the collector itself makes or reads as numbers and hexadecimal bytes. Lists are transparent. What no
     plan names is content, down to the last key.
@@ -36,15 +37,20 @@ class Plan(dict[str, "Plan | None"]):
 _ID = Plan()
 """What senders call an id or a model. It may hold anything: only what looks like an id is spared."""
 
+_WHO = Plan()
+"""Whom or what rows are told apart by: searched like all content, but two must stay two."""
 
-def _plan(names: str = "", *, ids: str = "", **below: Plan) -> Plan:
-    return Plan({**dict.fromkeys(names.split()), **dict.fromkeys(ids.split(), _ID), **below})
+
+def _plan(names: str = "", *, ids: str = "", who: str = "", **below: Plan) -> Plan:
+    named = dict.fromkeys(names.split())
+    return Plan({**named, **dict.fromkeys(ids.split(), _ID), **dict.fromkeys(who.split(), _WHO), **below})
 
 
 _CALLS = _plan(ids="id")
 _MESSAGES = _plan(ids="tool_call_id", tool_calls=_CALLS)
 _FACTS = _plan(
     ids="request_model response_model response_id tool_call_id",
+    who="session_id user_id",
     input_messages=_MESSAGES,
     tool_calls=_CALLS,
     documents=_plan(ids="document_id"),
@@ -53,10 +59,13 @@ _FACTS = _plan(
 _RECORD = _plan(
     "record_id kind trace_id span_id parent_span_id operation dialect status flags start_ns end_ns sequence redactions",
     facts=_FACTS,
-    feedback=_plan("kind created_ns", ids="id", target=_plan(ids="trace_id span_id response_id")),
+    feedback=_plan(
+        "kind created_ns", ids="id", who="author", target=_plan(ids="trace_id span_id response_id", who="session_id")
+    ),
     change=_plan("kind at_ns", ids="id"),
 )
 _CONTENT = Plan()
+_KEY_BYTES = 32
 _SHORTEST = 6
 """The built-in patterns find nothing in less; an own pattern may."""
 
@@ -76,17 +85,23 @@ _CARD_NUMBERS = range(2 * 10**13, 7 * 10**18)
 class Redactor:
     """Replaces secrets in records, in place, and counts them by kind.
 
+    Parameters
+    ----------
+    key : of the keyed hash, where the settings name none; a new one when absent. Ids are marked with the hash in
+        both modes: as bare marks, two sessions would become one.
+
     Raises
     ------
     ConfigError
         A pattern of the user's own is not a regular expression that RE2 accepts.
     """
 
-    def __init__(self, settings: RedactionSettings) -> None:
+    def __init__(self, settings: RedactionSettings, key: bytes | None = None) -> None:
         self._enabled = settings.enabled
-        self._key = settings.key.get_secret_value().encode() if settings.key else None
+        own_key = settings.key.get_secret_value().encode() if settings.key else b""
+        self._key = own_key or key or secrets.token_bytes(_KEY_BYTES)
         self._hash = settings.mode == "hash"
-        if self._hash and self._key is None:
+        if self._hash and not own_key:
             raise ConfigError("redaction.mode = 'hash' needs redaction.key (UNDERTOW_REDACTION__KEY)")
         own = [Pattern(name.upper(), text) for name, text in settings.patterns.items()]
         self._compiled = [(pattern, _compile(pattern)) for pattern in (*PATTERNS, *own)]
@@ -118,7 +133,7 @@ class Redactor:
         for key, value in node.items():
             below = plan.get(key, _CONTENT)
             if not plan and _names_a_secret(key, value):
-                node[key] = self._counted("CREDENTIAL", value)
+                node[key] = self._counted("CREDENTIAL", value, self._hash)
             elif below is not None or isinstance(value, dict | list):
                 node[key] = self._cleaned(value, _CONTENT if below is None else below, found)
         if not plan:
@@ -126,11 +141,11 @@ class Redactor:
 
     def _cleaned(self, value: Any, plan: Plan, found: Sequence[int]) -> Any:
         if isinstance(value, str):
-            return self._replace(value, found, plan is _ID) if len(value) >= self._shortest else value
+            return self._replace(value, found, plan) if len(value) >= self._shortest else value
         if isinstance(value, dict | list):
             self._clean(value, plan, found)
         elif _like_a_card(value):
-            text = self._replace(str(value), found)
+            text = self._replace(str(value), found, plan)
             return value if text == str(value) else text
         return value
 
@@ -160,28 +175,27 @@ class Redactor:
         found = self._suspects(text) if self._enabled else ()
         return self._replace(text, found) if found else text
 
-    def _replace(self, text: str, suspects: Sequence[int], is_id: bool = False) -> str:
+    def _replace(self, text: str, suspects: Sequence[int], plan: Plan = _CONTENT) -> str:
         text = _readable(text)
-        spared = is_id and looks_like_an_id(text)
+        spared = plan is _ID and looks_like_an_id(text)
+        hashed = self._hash or plan is _ID or plan is _WHO
         # Most strings of a record with a finding have none, and one scan costs less than two expressions.
         for index in self._suspects(text) if self._scans_fast else suspects:
             pattern, compiled = self._compiled[index]
             if not (spared and pattern.name not in _EVEN_IN_IDS):
-                text = compiled.sub(lambda match, pattern=pattern: self._marked(pattern, match.group(0)), text)
+                text = compiled.sub(lambda match, pattern=pattern: self._marked(pattern, match.group(0), hashed), text)
         return text
 
-    def _marked(self, pattern: Pattern, text: str) -> str:
+    def _marked(self, pattern: Pattern, text: str, hashed: bool) -> str:
         for start, end in reversed(list(pattern.locate(text))):
-            text = text[:start] + self._counted(pattern.name, text[start:end]) + text[end:]
+            text = text[:start] + self._counted(pattern.name, text[start:end], hashed) + text[end:]
         return text
 
-    def _counted(self, name: str, secret: str) -> str:
+    def _counted(self, name: str, secret: str, hashed: bool) -> str:
         self.counts[name] += 1
-        return self._mark(name, secret)
+        return self._mark(name, secret) if hashed else f"[{name}]"
 
     def _mark(self, name: str, secret: str) -> str:
-        if not (self._hash and self._key):
-            return f"[{name}]"
         return f"[{name}:{hmac.new(self._key, secret.encode(), hashlib.sha256).hexdigest()[:12]}]"
 
 

@@ -33,6 +33,7 @@ from collector.loader import Loader
 from collector.lookups import Lookups
 from collector.normalise import normalise_logs, normalise_traces
 from collector.redact import Redactor
+from collector.redact_key import installation_key
 from collector.segments import reserved
 from collector.self_trace import self_tracer
 from collector.store_service import StoreService
@@ -147,7 +148,7 @@ class Collector:
         self._intake = Intake(
             self._journal,
             normalisers={"traces": normalise_traces, "logs": normalise_logs},
-            redactor=Redactor(settings.redaction),
+            redactor=_redactor(settings),
             courtesy=courtesy,
             telemetry=self._telemetry,
             max_body_bytes=limits.max_body_bytes,
@@ -288,6 +289,12 @@ class Collector:
         self._journal.close()
         if not self._loader.stop(_DRAIN_S):
             logger.warning("%d bytes stay in the journal; the next start loads them", self._journal.pending_bytes)
+
+
+def _redactor(settings: Settings) -> Redactor:
+    chosen = settings.redaction
+    made_here = chosen.enabled and not chosen.key
+    return Redactor(chosen, installation_key(settings.data_dir) if made_here else None)
 
 
 class _Server(uvicorn.Server):

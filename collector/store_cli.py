@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from undertow.store.check import Checked
 
 _WRITING_S = 0.5
+_WORDS = {(True, False): "ok  ", (False, False): "FIX ", (False, True): "?   "}
 
 
 @click.group()
@@ -27,7 +28,10 @@ def store() -> None:
 @store.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 def check(as_json: bool) -> None:
-    """Read every row of the store and every record of the journal; exit code 3 when something is damaged or doubled."""
+    """Read every row of the store and every record of the journal; exit code 3 when something is damaged or doubled.
+
+    What could not be read to its end, because a query took too long, is told as such, with exit code 1.
+    """
     import json
     from dataclasses import asdict
 
@@ -42,9 +46,17 @@ def check(as_json: bool) -> None:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         for finding in findings:
-            click.echo(f"{'ok  ' if finding.ok else 'FIX '} {finding.what}: {finding.found}")
-    if not all(finding.ok for finding in findings):
+            click.echo(f"{_WORDS[finding.ok, finding.unknown]} {finding.what}: {finding.found}")
+    if any(finding.unknown for finding in findings):
+        click.echo(
+            "Not everything was read. Raise store.query_timeout_s or store.memory_limit (of the collector, where one"
+            " runs) and check again.",
+            err=True,
+        )
+    if any(not finding.ok and not finding.unknown for finding in findings):
         raise click.exceptions.Exit(3)
+    if any(finding.unknown for finding in findings):
+        raise click.exceptions.Exit(1)
 
 
 def _check_journal(settings: Settings) -> Iterator[Checked]:

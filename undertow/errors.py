@@ -9,6 +9,7 @@
     │   ├── StoreMissingError     there is no store yet, and none may be made
     │   ├── StoreUnavailableError the store service does not answer
     │   ├── QueryError            the SQL is wrong, or not one SELECT
+    │   │   └── QueryStoppedError the query ran out of time or memory, or the store was closed or replaced
     │   └── MigrationError        the store was written by a newer version, or a migration failed
     ├── IntakeError               the collector refuses a request
     │   ├── MalformedError        the bytes are not what they say they are
@@ -56,6 +57,10 @@ class StoreUnavailableError(StoreError):
 
 class QueryError(StoreError):
     """The SQL is wrong, or is not a single SELECT."""
+
+
+class QueryStoppedError(QueryError):
+    """The query ran out of time or memory, or the store was closed or replaced: it says nothing of the data."""
 
 
 class MigrationError(StoreError):

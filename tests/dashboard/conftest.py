@@ -52,7 +52,7 @@ def app_over(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], AppTe
         monkeypatch.setenv("UNDERTOW_DATA_DIR", str(folder))
         st.cache_resource.clear()
         st.cache_data.clear()
-        return AppTest.from_file(str(APP), default_timeout=60)
+        return AppTest.from_file(str(APP), default_timeout=180)
 
     yield start
     forget()

@@ -111,7 +111,7 @@ def served(browser: Any, data_dir: Path, tmp_path_factory: pytest.TempPathFactor
         yield Served(url, data_dir, process, log)
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=120)
 
 
 def watch(browser: Any, *, width: int, height: int, scheme: str) -> Watched:

@@ -7,6 +7,8 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.integration.running import PATIENCE_S
+
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _WINDOW = 0, 1, 3, 4, 6, 8
 _END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
@@ -32,7 +34,7 @@ class Call:
     """One call on a connection of its own."""
 
     def __init__(self, port: int, method: str, **headers: str) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
         self._windows = {0: _WINDOW_BYTES, 1: _WINDOW_BYTES}
         self._unread = b""
         self.ended = self._ponged = False

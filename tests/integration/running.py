@@ -28,6 +28,9 @@ TRACES, LOGS, METRICS = (
     f"/opentelemetry.proto.collector.{package}.v1.{service}Service/Export"
     for package, service in (("trace", "Trace"), ("logs", "Logs"), ("metrics", "Metrics"))
 )
+PATIENCE_S = 180
+"""What a busy, slow machine needs at most for what takes a moment elsewhere; only a failure waits for so long."""
+
 _LAUNCH = "from undertow.cli import main; main()"
 
 
@@ -41,6 +44,14 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Return as soon as something holds; fail when a slow machine would have had time enough for it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.02)
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,7 @@ class RunningCollector:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-c", _LAUNCH, *arguments]
 
-    def start(self, timeout_s: float = 30) -> RunningCollector:
+    def start(self, timeout_s: float = PATIENCE_S) -> RunningCollector:
         self.work.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -108,7 +119,7 @@ class RunningCollector:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
-    def stop(self, timeout_s: float = 30) -> int:
+    def stop(self, timeout_s: float = PATIENCE_S) -> int:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.terminate()
@@ -126,7 +137,7 @@ class RunningCollector:
         path: str,
         body: bytes | Iterator[bytes] | None = None,
         *,
-        timeout_s: float = 30,
+        timeout_s: float = PATIENCE_S,
         **headers: str,
     ) -> Answer:
         """One HTTP request; header names with underscores."""
@@ -149,8 +160,8 @@ class RunningCollector:
             body, headers = gzip.compress(body), {**headers, "Content_Encoding": "gzip"}
         return self.request("POST", path, body, Content_Type=content_type, **headers)
 
-    def flush(self, timeout_s: float = 30) -> Answer:
-        return self.request("POST", f"/v1/flush?timeout_s={timeout_s}", b"", timeout_s=timeout_s + 10)
+    def flush(self, timeout_s: float = PATIENCE_S) -> Answer:
+        return self.request("POST", f"/v1/flush?timeout_s={timeout_s}", b"", timeout_s=timeout_s + PATIENCE_S)
 
     def rpc(self, method: str, body: bytes, *, gzipped: bool = False, **metadata: str) -> bytes:
         """One unary call with raw bytes; raises ``grpc.RpcError``."""
@@ -160,7 +171,7 @@ class RunningCollector:
         ) as channel:
             call = channel.unary_unary(method)
             compression = grpc.Compression.Gzip if gzipped else None
-            answer: bytes = call(body, timeout=30, compression=compression, metadata=tuple(metadata.items()))
+            answer: bytes = call(body, timeout=PATIENCE_S, compression=compression, metadata=tuple(metadata.items()))
             return answer
 
     def rows(self, sql: str, params: Any = None) -> list[dict[str, Any]]:

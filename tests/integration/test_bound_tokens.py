@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pyarrow as pa
@@ -16,10 +18,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from collector import bound_reads
 from collector.bound_reads import VISIBLE, BoundReads
 from collector.bounds import Bounds
 from tests.integration.running import TRACES, RunningCollector, new_trace, trace_request
-from undertow.errors import QueryError
+from undertow.errors import QueryError, QueryStoppedError
 from undertow.store import data_version
 from undertow.store.base import Params
 from undertow.store.embedded import EmbeddedStore
@@ -205,10 +208,25 @@ def test_a_bound_reader_is_refused_a_result_beyond_the_limit_and_served_the_next
         assert store.query("SELECT count(*) > 0 AS some FROM interactions").to_pylist() == [{"some": True}]
 
 
+def test_a_bound_readers_time_may_be_over_just_before_his_statement_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = bound_reads._prepare
+
+    def prepare_beyond_the_limit(*arguments: Any) -> None:
+        prepare(*arguments)
+        time.sleep(0.5)
+
+    monkeypatch.setattr(bound_reads, "_prepare", prepare_beyond_the_limit)
+    endless = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE a.range + b.range = 7"
+    with EmbeddedStore(tmp_path / "store.duckdb") as store, pytest.raises(QueryStoppedError, match="longer than"):
+        BoundReads(store, timeout_s=0.4).stream(Bounds(frozenset({"bank"})), endless, None)
+
+
 def test_results_that_bound_readers_do_not_take_are_bounded_together(tmp_path: Path) -> None:
     sql = "SELECT repeat('x', 600) || i AS text FROM range(1000) AS r(i)"
     with EmbeddedStore(tmp_path / "store.duckdb") as store:
-        reads = BoundReads(store, timeout_s=30, most_bytes=1_000_000)
+        reads = BoundReads(store, timeout_s=120, most_bytes=1_000_000)
         _, untaken = reads.stream(Bounds(frozenset({"bank"})), sql, None)
         with pytest.raises(QueryError, match="readers have not taken yet"):
             reads.stream(Bounds(frozenset({"bank"})), sql, None)
@@ -223,18 +241,22 @@ def test_results_that_bound_readers_do_not_take_are_bounded_together(tmp_path: P
 def test_copies_for_bound_readers_take_turns(tmp_path: Path) -> None:
     copies = 0
     most = 0
+    counting, both = threading.Lock(), threading.Barrier(2)
 
     class Watched(EmbeddedStore):
         def stream(self, sql: str, params: Params = None) -> tuple[pa.Schema, Generator[pa.RecordBatch]]:
             nonlocal copies, most
-            copies += 1
-            most = max(most, copies)
+            with counting:
+                copies += 1
+                most = max(most, copies)
+            both.wait(120)  # until a second one is here
             time.sleep(0.1)  # long enough that every other reader would come in between
-            copies -= 1
+            with counting:
+                copies -= 1
             return super().stream(sql, params)
 
     with Watched(tmp_path / "store.duckdb") as store, ThreadPoolExecutor(6) as pool:
-        reads = BoundReads(store, timeout_s=30)
+        reads = BoundReads(store, timeout_s=120)
         asked = [
             pool.submit(reads.stream, Bounds(frozenset({"bank"})), "SELECT count(*) FROM spans", None) for _ in range(6)
         ]

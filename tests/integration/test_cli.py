@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.integration.running import StartCollector, free_port
+from tests.integration.running import PATIENCE_S, StartCollector, free_port
 from undertow.clock import utc_now
 from undertow.commands.doctor import Finding, check_ports, check_store
 from undertow.config import load_settings
@@ -31,7 +31,7 @@ def undertow(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProc
         env={**os.environ, "UNDERTOW_DATA_DIR": str(cwd / "data"), "NO_COLOR": "1", "COLUMNS": "200", **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -70,7 +70,7 @@ def test_query_writes_parquet(filled: Path) -> None:
             env={**os.environ, "UNDERTOW_DATA_DIR": str(filled / "data")},
             stdout=out,
             check=True,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
     assert pq.read_table(filled / "rows.parquet").to_pylist() == [{"a": 1, "a_1": 2}]
 
@@ -249,13 +249,13 @@ def test_a_kill_of_up_leaves_no_child_behind(tmp_path: Path) -> None:
         up = psutil.Popen(
             [sys.executable, "-m", "undertow", "up", "--no-browser"], cwd=tmp_path, env=environment, stderr=err
         )
-    end = time.monotonic() + 45
+    end = time.monotonic() + PATIENCE_S
     while "dashboard | ready" not in log.read_text() and time.monotonic() < end:
         time.sleep(0.1)
     children = up.children()
     up.kill()
     up.wait()
-    stopped, left = psutil.wait_procs(children, timeout=15)
+    stopped, left = psutil.wait_procs(children, timeout=PATIENCE_S)
     for child in left:
         child.kill()
     assert (len(stopped), left) == (3, []), log.read_text()
@@ -277,7 +277,7 @@ def test_the_query_verb_imports_no_heavy_library(filled: Path) -> None:
         env={**os.environ, "UNDERTOW_DATA_DIR": str(filled / "data")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert (done.returncode, done.stdout) == (0, "1\n1\n"), done.stderr
 

@@ -16,7 +16,15 @@ from pathlib import Path
 from google.rpc import status_pb2
 
 from tests.integration.doors import counter
-from tests.integration.running import PROTOBUF, RunningCollector, StartCollector, new_trace, trace_request
+from tests.integration.running import (
+    PATIENCE_S,
+    PROTOBUF,
+    RunningCollector,
+    StartCollector,
+    new_trace,
+    trace_request,
+    wait_until,
+)
 
 
 def stored(collector: RunningCollector, trace: str) -> int:
@@ -32,7 +40,7 @@ TOKENS = json.dumps({"sender": ["ingest"], "reader": ["read"], "writer": ["write
 
 def test_tokens_are_checked_before_the_body_is_read(start_collector: StartCollector) -> None:
     collector = start_collector(UNDERTOW_AUTH__TOKENS=TOKENS)
-    connection = http.client.HTTPConnection("127.0.0.1", collector.http_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", collector.http_port, timeout=PATIENCE_S)
     connection.putrequest("POST", "/v1/traces")
     connection.putheader("Content-Type", PROTOBUF)
     connection.putheader("Content-Length", "1000000")
@@ -53,10 +61,7 @@ def test_tokens_are_checked_before_the_body_is_read(start_collector: StartCollec
 
 def wait_for_backlog(collector: RunningCollector, size: int) -> None:
     """Return once so many bytes of requests are in hand."""
-    deadline = time.monotonic() + 10
-    while counter(collector, "undertow_backlog_bytes")[""] != size:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: counter(collector, "undertow_backlog_bytes")[""] == size)
 
 
 def test_a_full_disk_is_503_and_the_door_opens_again_when_there_is_space(start_collector: StartCollector) -> None:
@@ -81,16 +86,15 @@ def test_a_full_disk_is_503_and_the_door_opens_again_when_there_is_space(start_c
 
 
 def test_heavy_queries_stall_neither_acknowledgements_nor_loading(start_collector: StartCollector) -> None:
-    collector = start_collector()
+    collector = start_collector(UNDERTOW_STORE__QUERY_TIMEOUT_S="3600")
     trace = new_trace()
     slow = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE a.range + b.range = 7"
     with ThreadPoolExecutor(4) as pool:
         blockers = [pool.submit(_swallow, lambda: collector.rows(slow)) for _ in range(2)]
-        started = time.monotonic()
         for number in range(1, 21):
             assert collector.post("/v1/traces", trace_request(trace, first=number)).status == 200
-        assert time.monotonic() - started < 15
         assert stored(collector, trace) == 20
+        assert not any(blocker.done() for blocker in blockers)
         collector.kill()
         for blocker in blockers:
             blocker.result()
@@ -189,6 +193,6 @@ def _run(collector: RunningCollector) -> subprocess.CompletedProcess[str]:
         env={**collector.env, "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "")},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )

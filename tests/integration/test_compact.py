@@ -4,27 +4,41 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 
-from tests.integration.running import RunningCollector, StartCollector, new_trace, trace_request
+from collector.auth import Authenticator
+from collector.store_cli import check
+from collector.store_service import StoreService
+from tests.integration.running import (
+    PATIENCE_S,
+    RunningCollector,
+    StartCollector,
+    new_trace,
+    trace_request,
+    wait_until,
+)
 from undertow.errors import QueryError, StoreError
-from undertow.store import Store, data_version
+from undertow.store import Store, copying, data_version
 from undertow.store import embedded as embedded_module
 from undertow.store.check import check_store
-from undertow.store.compact import Compacted, fresh_path, remove_leftovers
+from undertow.store.compact import fresh_path, leftovers, remove_leftovers
 from undertow.store.embedded import EmbeddedStore
+from undertow.store.flight import FlightStore
 
 SECRET = "the-erased-name-of-a-person"
 ENDLESS = "SELECT range AS i, repeat('x', 1000) AS t FROM range(100000000000)"
@@ -144,14 +158,17 @@ def test_a_long_query_is_stopped_with_a_word_about_compaction(
 
     reader = threading.Thread(target=ask)
     reader.start()
-    time.sleep(0.1)
+    wait_until(lambda: bool(store._running))
     store.compact(actor="ana")
-    reader.join(10)
+    reader.join(PATIENCE_S)
     assert len(refused) == 1
     assert "compacted" in refused[0]
 
 
-def test_readers_and_writers_at_work_meet_no_error_and_lose_nothing(store: EmbeddedStore) -> None:
+def test_readers_and_writers_at_work_meet_no_error_and_lose_nothing(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_module, "_READERS_GRACE_S", PATIENCE_S)
     over = threading.Event()
     failures: list[Exception] = []
     written: list[int] = []
@@ -179,7 +196,7 @@ def test_readers_and_writers_at_work_meet_no_error_and_lose_nothing(store: Embed
         store.compact(actor="ana")
     over.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE_S)
     assert failures == []
     assert store.query("SELECT count(*) AS n FROM spans WHERE name = 'more'")["n"][0].as_py() == len(written)
 
@@ -201,28 +218,24 @@ def test_a_store_that_root_compacts_stays_its_owners(store: EmbeddedStore) -> No
     assert (store.path.stat().st_uid, store.path.stat().st_gid) == (4711, 4712)
 
 
-def test_a_second_compaction_at_the_same_time_is_refused(store: EmbeddedStore) -> None:
-    answers: list[Compacted | StoreError] = []
-    barrier = threading.Barrier(2)
+def test_a_second_compaction_at_the_same_time_is_refused(store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: list[str] = []
+    write = embedded_module.write_anew
 
-    def ask() -> None:
-        barrier.wait()
-        try:
-            answers.append(store.compact(actor="ana"))
-        except StoreError as error:
-            answers.append(error)
+    def ask_again(*arguments: Any, **options: Any) -> None:
+        with pytest.raises(StoreError) as caught:
+            store.compact(actor="bob")
+        refused.append(str(caught.value))
+        write(*arguments, **options)
 
-    threads = [threading.Thread(target=ask) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(type(answer).__name__ for answer in answers) == ["Compacted", "StoreError"]
+    monkeypatch.setattr(embedded_module, "write_anew", ask_again)
+    store.compact(actor="ana")
+    assert refused == [f"{store.path} is being compacted already"]
     assert len(content(store)) == 2000
 
 
 def test_a_failure_on_the_way_leaves_the_store_as_it_was(store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(path: Path) -> None:
+    def fail(path: Path, fresh: Path) -> None:
         raise OSError(28, "No space left on device")
 
     before = content(store)
@@ -230,21 +243,21 @@ def test_a_failure_on_the_way_leaves_the_store_as_it_was(store: EmbeddedStore, m
     with pytest.raises(StoreError, match="No space left"):
         store.compact(actor="ana")
     assert content(store) == before
-    assert not fresh_path(store.path).exists()
+    assert leftovers(store.path) == []
     store.commit({"spans": spans(9000, 9001, "new")}, key="new")
 
 
-def test_a_table_that_undertow_did_not_make_is_not_lost(tmp_path: Path) -> None:
-    import duckdb
-
+@pytest.mark.parametrize("name", ["my_notes", "own.notes"])
+def test_a_table_that_undertow_did_not_make_is_not_lost(tmp_path: Path, name: str) -> None:
     path = tmp_path / "store.duckdb"
     filled(path).close()
     with duckdb.connect(str(path)) as connection:
-        connection.execute("CREATE TABLE my_notes AS SELECT 1 AS note")
+        connection.execute("CREATE SCHEMA own")
+        connection.execute(f"CREATE TABLE {name} AS SELECT 1 AS note")
     with EmbeddedStore(path) as store:
-        with pytest.raises(StoreError, match="my_notes"):
+        with pytest.raises(StoreError, match=name):
             store.compact(actor="ana")
-        assert store.query("SELECT note FROM my_notes")["note"].to_pylist() == [1]
+        assert store.query(f"SELECT note FROM {name}")["note"].to_pylist() == [1]
 
 
 _COMPACT_AND_DIE = """
@@ -254,15 +267,15 @@ from undertow.store import compact, embedded
 from undertow.store.embedded import EmbeddedStore
 
 def deadly(work, before):
-    def killed(*arguments):
+    def killed(*arguments, **options):
         if before:
             os.kill(os.getpid(), signal.SIGKILL)
-        work(*arguments)
+        work(*arguments, **options)
         os.kill(os.getpid(), signal.SIGKILL)
     return killed
 
 moment, when = sys.argv[2:]
-for module, name in ((embedded, "copy_rows"), (compact, "_sync"), (Path, "replace")):
+for module, name in ((embedded, "write_anew"), (compact, "_sync"), (Path, "replace")):
     if name == moment:
         setattr(module, name, deadly(getattr(module, name), when == "before"))
 with EmbeddedStore(Path(sys.argv[1])) as store:
@@ -272,7 +285,13 @@ with EmbeddedStore(Path(sys.argv[1])) as store:
 
 @pytest.mark.parametrize(
     ("moment", "when"),
-    [("copy_rows", "before"), ("copy_rows", "after"), ("_sync", "after"), ("replace", "before"), ("replace", "after")],
+    [
+        ("write_anew", "before"),
+        ("write_anew", "after"),
+        ("_sync", "after"),
+        ("replace", "before"),
+        ("replace", "after"),
+    ],
 )
 def test_a_kill_at_any_step_leaves_a_whole_store(tmp_path: Path, moment: str, when: str) -> None:
     path = tmp_path / "store.duckdb"
@@ -284,7 +303,7 @@ def test_a_kill_at_any_step_leaves_a_whole_store(tmp_path: Path, moment: str, wh
         assert content(store) == expected
         finished = store.query("SELECT count(*) AS n FROM audit_log")["n"][0].as_py()
     assert finished == ((moment, when) == ("replace", "after"))
-    assert not fresh_path(path).exists()
+    assert leftovers(path) == []
 
 
 _COMPACT_FOR_EVER = """
@@ -306,25 +325,181 @@ def test_a_kill_at_any_moment_leaves_a_whole_store(tmp_path: Path, kills: int) -
     rng = random.Random(11)
     for _ in range(kills):
         process = subprocess.Popen(
-            [sys.executable, "-c", _COMPACT_FOR_EVER, str(path)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", _COMPACT_FOR_EVER, str(path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert process.stdout is not None
         assert process.stdout.readline() == "open\n"
-        time.sleep(rng.random() * 0.5)
+        time.sleep(rng.random())
         process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+        process.communicate(timeout=PATIENCE_S)  # the process that writes holds standard error, too
         with EmbeddedStore(path) as store:
             assert content(store) == expected
-        assert not fresh_path(path).exists()
+        assert leftovers(path) == []
+
+
+def test_the_process_that_writes_ends_with_the_one_that_asked_for_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "undertow.store.copying", str(tmp_path / "fresh"), "64MB", "1"]
+    # Nothing comes, but the pipe stays open, as with a parent that is busy; only that it is not the parent tells.
+    with subprocess.Popen([*command, str(os.getppid())], stdin=subprocess.PIPE) as process:
+        assert process.wait(PATIENCE_S) == 1
+
+
+def test_the_process_that_writes_is_told_no_secret(store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    start = subprocess.Popen
+
+    def look(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        told.extend((*command, *options["env"].values()))
+        return start(command, **options)
+
+    monkeypatch.setenv("UNDERTOW_REDACTION__KEY", SECRET)
+    monkeypatch.setattr("undertow.store.copying.subprocess.Popen", look)
+    store.compact(actor="ana")
+    assert SECRET not in "\n".join(told)
+    assert sys.executable in told
+
+
+@pytest.mark.parametrize("batches", [0, 2])
+def test_a_kill_of_the_process_that_writes_leaves_the_store_as_it_was(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch, batches: int
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    sent: list[pa.RecordBatch] = []
+    start, cleaned = subprocess.Popen, copying._without_remnants
+
+    def remember(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(start(*arguments, **options))
+        return started[-1]
+
+    def send(batch: pa.RecordBatch) -> pa.RecordBatch:
+        if len(sent) == batches:
+            started[-1].kill()
+            started[-1].wait()
+        sent.append(batch)
+        return cleaned(batch)
+
+    before = content(store)
+    monkeypatch.setattr("undertow.store.copying.subprocess.Popen", remember)
+    monkeypatch.setattr(copying, "_without_remnants", send)
+    with pytest.raises(StoreError, match="ended with code -9"):
+        store.compact(actor="ana")
+    assert content(store) == before
+    assert leftovers(store.path) == []
+    store.commit({"spans": spans(9000, 9001, "new")}, key="new")
+    monkeypatch.undo()
+    store.compact(actor="ana")
+    assert len(content(store)) == 2001
+
+
+def test_a_failure_of_the_process_that_writes_is_told(store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = content(store)
+    monkeypatch.setattr(embedded_module, "fresh_path", lambda path: path.with_name("no folder") / "fresh")
+    with pytest.raises(StoreError, match="could not be written: .*no folder"):
+        store.compact(actor="ana")
+    assert content(store) == before
+
+
+def test_only_its_owner_may_read_the_new_file_while_it_is_written(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rights: set[int] = set()
+    cleaned = copying._without_remnants
+
+    def look(batch: pa.RecordBatch) -> pa.RecordBatch:
+        rights.update(path.stat().st_mode & 0o777 for path in leftovers(store.path) if path.is_file())
+        return cleaned(batch)
+
+    def swap(path: Path, fresh: Path) -> None:
+        rights.add(fresh.stat().st_mode & 0o777)
+        replace(path, fresh)
+
+    replace = embedded_module.swap
+    monkeypatch.setattr(copying, "_without_remnants", look)
+    monkeypatch.setattr(embedded_module, "swap", swap)
+    store.path.chmod(0o640)
+    usual = os.umask(0)
+    try:
+        store.compact(actor="ana")
+    finally:
+        os.umask(usual)
+    assert rights == {0o600}
+    assert store.path.stat().st_mode & 0o777 == 0o640
+
+
+def erased(path: Path, seed: int) -> EmbeddedStore:
+    """A store with marked texts of all lengths between those that stay, read and then erased."""
+    rng = random.Random(seed)
+    store = EmbeddedStore(path)
+    for part in range(4):
+        gone = part % 2 == 0
+        name = SECRET if gone else "kept"
+        rows = [
+            {
+                "trace_id": f"{part:016x}{number:016x}",
+                "span_id": f"{number:016x}",
+                "name": name,
+                "attributes": name + rng.randbytes(rng.randint(100, 900)).hex(),
+                "duration_ms": None if number % 3 else float(number),
+            }
+            for number in range(4000 if gone else 1000)
+        ]
+        store.commit({"spans": pa.Table.from_pylist(rows)}, key=f"fill {part}")
+    assert store.query("SELECT count(*) AS n FROM spans WHERE contains(attributes, $text)", {"text": SECRET})[
+        "n"
+    ].to_pylist() == [8000]
+    store.commit({}, key="erase", delete={"spans": pa.table({"name": [SECRET]})})
+    return store
+
+
+@pytest.mark.parametrize("rounds", [2, pytest.param(40, marks=pytest.mark.slow)])
+def test_no_erased_text_is_left_in_a_byte_of_the_new_file(tmp_path: Path, rounds: int) -> None:
+    hits = []
+    for seed in range(rounds):
+        folder = tmp_path / str(seed)
+        with erased(folder / "store.duckdb", seed) as store:
+            store.compact(actor="ana")
+            hits.append(on_disk(folder).count(SECRET.encode()))
+            store.commit({"spans": spans(900_000, 903_000, "later")}, key="later")
+            assert len(content(store)) == 5000
+        hits.append(on_disk(folder).count(SECRET.encode()))  # closing has written what came later
+        shutil.rmtree(folder)
+    assert hits == [0] * (2 * rounds)
+
+
+def test_what_stands_where_a_value_is_absent_is_not_handed_on() -> None:
+    marked = pa.py_buffer(b"8 bytes!" * 5)
+    absent = pa.py_buffer(bytes([0b01010]))
+    batch = pa.RecordBatch.from_arrays(
+        [
+            pa.Array.from_buffers(pa.int64(), 5, [absent, marked]),
+            pa.Array.from_buffers(pa.timestamp("us"), 5, [pa.py_buffer(bytes([0])), marked]),
+            pa.array(["a", None, "b", None, ""]),
+        ],
+        names=["some", "none", "text"],
+    )
+    clean = copying._without_remnants(batch)
+    assert clean.equals(batch)
+    clean.validate(full=True)
+    assert clean["some"].buffers()[1].to_pybytes().count(b"8 bytes!") == 2
+    assert b"8 bytes!" not in clean["none"].buffers()[1].to_pybytes()
 
 
 def test_leftovers_of_a_killed_compaction_are_removed_when_the_store_is_opened(tmp_path: Path) -> None:
     path = tmp_path / "store.duckdb"
     filled(path).close()
-    fresh_path(path).write_bytes(b"half a file")
+    fresh = fresh_path(path)
+    for left in (fresh, fresh.with_name(f"{fresh.name}.wal"), path.with_name(f"{path.name}.compact")):
+        left.write_bytes(b"half a file")
+    fresh.with_name(f"{fresh.name}.tmp").mkdir()
+    mine = path.with_name(f"{path.name}.before-compact")
+    mine.write_bytes(b"a copy of somebody's own")
+    assert len(leftovers(path)) == 4
     EmbeddedStore(path).close()
-    assert not fresh_path(path).exists()
+    assert mine.exists()
+    assert leftovers(path) == []
     remove_leftovers(path)
 
 
@@ -348,8 +523,6 @@ def compacted(collector: RunningCollector) -> str:
 
 
 def erase(collector: RunningCollector, trace: str) -> None:
-    from undertow.store.flight import FlightStore
-
     gone = pa.table({"trace_id": [trace]})
     with FlightStore(collector.store_url) as store:
         store.commit({}, key=f"erase {trace}", delete=dict.fromkeys(("spans", "records", "interactions"), gone))
@@ -382,7 +555,7 @@ def test_a_running_collector_compacts_and_forgets_its_journal_while_it_takes_tel
     assert collector.flush().status == 200
     stored = {row["trace_id"] for row in collector.rows("SELECT DISTINCT trace_id FROM spans")}
     assert stored == set(sent)
-    assert SECRET.encode() not in on_disk(collector.data / "journal")
+    assert SECRET.encode() not in on_disk(collector.data)
     assert [row["action"] for row in collector.rows("SELECT action FROM audit_log")] == ["store.compact"]
 
 
@@ -411,7 +584,7 @@ def test_without_a_collector_the_verb_opens_the_file_and_the_journal_itself(star
     assert SECRET.encode() in on_disk(collector.data)
     before, after = (int(word) for word in compacted(collector).split() if word.isdigit())
     assert before > 0 < after
-    assert SECRET.encode() not in on_disk(collector.data / "journal")
+    assert SECRET.encode() not in on_disk(collector.data)
     assert ran(collector, "check").returncode == 0
     collector.start()
     assert [row["trace_id"] for row in collector.rows("SELECT trace_id FROM spans")] == [kept]
@@ -445,8 +618,6 @@ def test_compacting_a_copy_leaves_the_journal_of_a_running_collector_alone(
 
 
 def test_only_a_token_that_may_write_compacts(start_collector: StartCollector) -> None:
-    from undertow.store.flight import FlightStore
-
     collector = start_collector(UNDERTOW_AUTH__TOKENS='{"reads": ["read"], "writes": ["write"], "sends": ["ingest"]}')
     for token in ("reads", "sends", "unknown"):
         with FlightStore(collector.store_url, token=token) as store, pytest.raises(StoreError, match="token"):
@@ -472,8 +643,6 @@ def test_check_reads_the_whole_store_and_the_journal(start_collector: StartColle
 
 
 def test_check_tells_of_a_doubled_key_and_of_a_strange_schema(tmp_path: Path) -> None:
-    import duckdb
-
     path = tmp_path / "store.duckdb"
     filled(path).close()
     with duckdb.connect(str(path)) as connection:
@@ -485,6 +654,49 @@ def test_check_tells_of_a_doubled_key_and_of_a_strange_schema(tmp_path: Path) ->
         assert wrong == {"spans": "2001 rows, but 1 keys (trace_id, span_id) stand more than once"}
 
 
+INTERRUPTED = duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+NO_MEMORY = duckdb.OutOfMemoryException("Out of Memory Error: could not allocate block of size 256.0 KiB")
+
+
+@pytest.fixture(params=[INTERRUPTED, NO_MEMORY], ids=["time", "memory"])
+def never_read_to_the_end(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Every query of the spans runs out of time, or of memory."""
+    allowed = embedded_module._require_one_select
+
+    def fail(cursor: Any, sql: str) -> None:
+        if "FROM spans" in sql:
+            raise request.param
+        allowed(cursor, sql)
+
+    monkeypatch.setattr(embedded_module, "_require_one_select", fail)
+
+
+def not_well(store: Store) -> list[tuple[str, bool]]:
+    return [(checked.what, checked.unknown) for checked in check_store(store) if not checked.ok]
+
+
+@pytest.mark.usefixtures("never_read_to_the_end")
+def test_check_takes_a_query_that_was_stopped_for_no_damage(store: EmbeddedStore) -> None:
+    assert not_well(store) == [("spans", True)]
+    service = StoreService(store, Authenticator({}), host="127.0.0.1", port=0)
+    with closing(FlightStore(f"grpc://127.0.0.1:{service.port}")) as remote:
+        assert not_well(remote) == [("spans", True)]
+    service.shutdown()
+
+
+@pytest.mark.usefixtures("never_read_to_the_end")
+def test_the_verb_check_fails_without_findings_where_a_query_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(tmp_path / "undertow.duckdb").close()
+    monkeypatch.setenv("UNDERTOW_DATA_DIR", str(tmp_path))
+    done = CliRunner().invoke(check, [])
+    assert done.exit_code == 1
+    assert "?    spans: was not read to its end: " in done.stdout
+    assert "FIX" not in done.stdout
+    assert "Raise store.query_timeout_s" in done.stderr
+
+
 def test_check_tells_of_a_damaged_block(tmp_path: Path) -> None:
     path = tmp_path / "store.duckdb"
     filled(path).close()
@@ -494,4 +706,4 @@ def test_check_tells_of_a_damaged_block(tmp_path: Path) -> None:
     path.write_bytes(body)
     with EmbeddedStore(path) as store:
         wrong = [checked for checked in check_store(store) if not checked.ok]
-    assert [checked.what for checked in wrong] == ["spans"]
+    assert [(checked.what, checked.unknown) for checked in wrong] == [("spans", False)]

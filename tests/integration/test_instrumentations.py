@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.integration import instrumented_app as app
-from tests.integration.running import RunningCollector
+from tests.integration.running import PATIENCE_S, RunningCollector
 from tests.integration.standin import ANSWERING_MODEL, EMBEDDING_MODEL, REASONING_TOKENS, StandIn, answer_to, words
 from undertow.store import open_store
 
@@ -103,10 +103,10 @@ def _run_all(collector: RunningCollector, api_url: str) -> dict[str, str]:
         running = {name: _start(name, scenario, collector, api_url) for name, scenario in batch}
         for name, process in running.items():
             try:
-                said, _ = process.communicate(timeout=60)
+                said, _ = process.communicate(timeout=PATIENCE_S)
             except subprocess.TimeoutExpired:
                 process.kill()
-                said = f"not done after 60 s\n{process.communicate()[0]}"
+                said = f"not done after {PATIENCE_S} s\n{process.communicate()[0]}"
             if process.returncode != 0:
                 failures[name] = said
     return failures

@@ -6,7 +6,6 @@ import errno
 import os
 import random
 import threading
-import time
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from collector.journal import Journal
 from collector.segments import SEGMENT_HEADER
 from undertow.errors import NotDurableError, OverloadedError
 
-TIMEOUT_S = 10
+TIMEOUT_S = 120
 
 
 def opened(folder: Path, *, segment_bytes: int = 2**20, max_bytes: int = 2**26) -> Journal:
@@ -141,18 +140,21 @@ def test_segments_are_closed_at_their_size_and_removed_once_released(tmp_path: P
 
 def test_requests_that_wait_share_one_fsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     syncs = 0
+    gate = threading.Event()
     real = os.fdatasync
 
-    def slow(fd: int) -> None:
+    def held(fd: int) -> None:
         nonlocal syncs
         syncs += 1
-        time.sleep(0.05)
+        gate.wait(TIMEOUT_S)
         real(fd)
 
     journal = opened(tmp_path)
     append(journal, b"opens the segment")
-    monkeypatch.setattr(os, "fdatasync", slow)
-    append(journal, *[b"x"] * 200)
+    monkeypatch.setattr(os, "fdatasync", held)
+    futures = [journal.append(b"x", 1) for _ in range(200)]
+    gate.set()
+    assert len({future.result(TIMEOUT_S) for future in futures}) == 200
     journal.close()
     assert syncs <= 3
 

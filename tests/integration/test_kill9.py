@@ -10,7 +10,7 @@ import time
 import grpc
 import pytest
 
-from tests.integration.running import TRACES, RunningCollector, StartCollector, trace_request
+from tests.integration.running import PATIENCE_S, TRACES, RunningCollector, StartCollector, trace_request, wait_until
 
 SENDERS = 3
 SPANS = 5
@@ -58,18 +58,16 @@ def test_kills_at_random_moments_lose_nothing_acknowledged_and_double_nothing(
         running = [Sender(collector, name, round_) for name in range(SENDERS)]
         for sender in running:
             sender.start()
-        deadline = time.monotonic() + 10
-        while not any(sender.acknowledged for sender in running) and time.monotonic() < deadline:
-            time.sleep(0.002)
+        wait_until(lambda: any(sender.acknowledged for sender in running))  # noqa: B023 - called before the next round
         time.sleep(rng.random() * 0.4)
         collector.kill()
         for sender in running:
             sender.stop.set()
         for sender in running:
-            sender.join(10)
+            sender.join(PATIENCE_S)
         senders += running
         collector.start()
-    assert collector.flush(60).status == 200
+    assert collector.flush().status == 200
     found = collector.rows("SELECT trace_id, count(*) AS n, count(DISTINCT span_id) AS d FROM spans GROUP BY 1")
     counts = {row["trace_id"]: (row["n"], row["d"]) for row in found}
     acknowledged = [trace for sender in senders for trace in sender.acknowledged]

@@ -31,7 +31,7 @@ from undertow.config import load_settings
 from undertow.errors import NotDurableError, StoreError
 from undertow.store.embedded import EmbeddedStore
 
-WAIT_S = 10
+WAIT_S = 120
 
 
 class Gate(EmbeddedStore):

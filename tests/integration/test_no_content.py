@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import data
 from tests import telemetry_factory as make
 from tests.integration import instrumented_app
-from tests.integration.running import LOGS, RunningCollector
+from tests.integration.running import LOGS, PATIENCE_S, RunningCollector
 from tests.integration.standin import StandIn
 
 APP = Path(__file__).parents[2] / "dashboard" / "app.py"
@@ -53,13 +53,13 @@ def _run_application(collector: RunningCollector, api_url: str) -> None:
         "OPENAI_API_KEY": "none",
     }
     command = [sys.executable, str(Path(instrumented_app.__file__)), "otel_genai", "http"]
-    subprocess.run(command, env=env, check=True, timeout=60, capture_output=True)
+    subprocess.run(command, env=env, check=True, timeout=PATIENCE_S, capture_output=True)
 
 
 def doctor(collector: RunningCollector, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = collector.command("doctor", *arguments)
     where: dict[str, Any] = {"cwd": collector.work, "env": collector.env}
-    return subprocess.run(command, **where, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, **where, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def test_doctor_names_the_instrumentation_and_the_variable(quiet: RunningCollector) -> None:
@@ -96,7 +96,7 @@ def page(quiet: RunningCollector, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     st.cache_data.clear()
 
     def draw(name: str) -> str:
-        app = AppTest.from_file(str(APP), default_timeout=60)
+        app = AppTest.from_file(str(APP), default_timeout=PATIENCE_S)
         if name != "overview":
             app.switch_page(f"views/{name}.py")
         app.run()

@@ -28,6 +28,7 @@ from tests.integration.doors import DOORS, Door, as_tree, counter, log_request, 
 from tests.integration.http2 import call, message
 from tests.integration.running import (
     JSON,
+    PATIENCE_S,
     PROTOBUF,
     TRACES,
     RunningCollector,
@@ -287,7 +288,7 @@ def test_clients_that_hang_up_before_the_answer_stop_no_other(collector: Running
 def test_a_grpc_call_without_a_message_is_an_invalid_argument(collector: RunningCollector) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{collector.grpc_port}") as channel:
         with pytest.raises(grpc.RpcError) as caught:
-            channel.stream_unary(TRACES)(iter(()), timeout=10)
+            channel.stream_unary(TRACES)(iter(()), timeout=PATIENCE_S)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
@@ -479,7 +480,7 @@ def test_the_standard_health_service_tells_that_requests_are_taken(collector: Ru
 def test_who_watches_the_health_is_told_when_the_collector_stops(start_collector: StartCollector) -> None:
     collector = start_collector()
     with grpc.insecure_channel(f"127.0.0.1:{collector.grpc_port}") as channel:
-        told = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=30)
+        told = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=PATIENCE_S)
         assert next(told) == b"\x08\x01"
         assert collector.stop() == 0
         assert list(_until_the_end(told)) in ([b"\x08\x02"], [])

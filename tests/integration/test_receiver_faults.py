@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -18,7 +19,15 @@ from pyarrow import flight
 from collector.segments import FRAME_MAGIC
 from tests.integration.doors import DOORS, counter, send, stored
 from tests.integration.http2 import call, message
-from tests.integration.running import TRACES, RunningCollector, StartCollector, new_trace, trace_request
+from tests.integration.running import (
+    PATIENCE_S,
+    TRACES,
+    RunningCollector,
+    StartCollector,
+    new_trace,
+    trace_request,
+    wait_until,
+)
 from tests.integration.test_receiver_grpc import STOCK_SDK
 from undertow.store.flight import encode_query
 
@@ -117,9 +126,9 @@ def test_a_database_without_space_stops_no_acknowledgement_and_goes_on_when_ther
             assert told.code == 0, told.message
             if number >= requests and counter(collector, "undertow_load_failures_total")[""]:
                 break
+        wait_until(lambda: counter(collector, "undertow_load_failures_total")[""] > 0)
         assert collector.flush(0.2).status == 504
-        assert counter(collector, "undertow_load_failures_total")[""] > 0
-    assert collector.flush(30).status == 200
+    assert collector.flush().status == 200
     assert all_stored(collector, kept, 5)
     assert collector.try_get("/readyz") == 200
 
@@ -131,13 +140,10 @@ def test_a_database_that_stands_still_stalls_no_acknowledgement_at_either_door(
     start_stalling: Callable[..., StallingCollector],
 ) -> None:
     collector = start_stalling()
-    kept, longest = [], 0.0
+    kept = []
     for number in range(100):
         kept.append(new_trace())
-        started = time.monotonic()
         assert send(collector, DOORS[number % 2], trace_request(kept[-1], 2)).code == 0
-        longest = max(longest, time.monotonic() - started)
-    assert longest < 2
     assert collector.flush(0.2).status == 504
     assert collector.request("GET", "/healthz").json["journal_bytes"] > 0
     collector.stalled.unlink()
@@ -185,9 +191,7 @@ def test_bytes_in_hand_of_one_door_count_at_the_other(start_collector: StartColl
 
     def never_done() -> Iterator[bytes]:
         yield held
-        deadline = time.monotonic() + 10
-        while counter(collector, "undertow_backlog_bytes")[""] < len(held) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: counter(collector, "undertow_backlog_bytes")[""] >= len(held))
         body = trace_request(new_trace(), 200)
         told.extend(send(collector, door, body) for door in DOORS)
 
@@ -201,29 +205,26 @@ def test_bytes_in_hand_of_one_door_count_at_the_other(start_collector: StartColl
 PROTOCOLS = {"grpc": ("UNAVAILABLE", ", insecure=True", ""), "http": ("503", "", "/v1/traces")}
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_stock_sdks_lose_nothing_that_was_acknowledged_under_overload(
-    start_stalling: Callable[..., StallingCollector],
+    start_stalling: Callable[..., StallingCollector], protocol: str
 ) -> None:
     collector = start_stalling(UNDERTOW_COLLECTOR__MAX_JOURNAL_BYTES="900000")
     while send(collector, "http", trace_request(new_trace(), 200)).code == 0:
         pass
     before = collector.request("GET", "/healthz").json["accepted"]
     overloads = counter(collector, "undertow_requests_total")
-    senders = [_stock_sdk(collector, protocol) for protocol in PROTOCOLS]
-    for protocol, (status, *_) in PROTOCOLS.items():
-        series = f'{{door="{protocol}",signal="traces",status="{status}"}}'
-        deadline = time.monotonic() + 30
-        while counter(collector, "undertow_requests_total").get(series, 0) <= overloads.get(series, 0):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    sender = _stock_sdk(collector, protocol)
+    series = f'{{door="{protocol}",signal="traces",status="{PROTOCOLS[protocol][0]}"}}'
+    wait_until(lambda: counter(collector, "undertow_requests_total").get(series, 0) > overloads.get(series, 0))
     collector.stalled.unlink()
-    assert [sender.wait(60) for sender in senders] == [0, 0]
+    assert sender.wait(PATIENCE_S) == 0
     assert collector.flush().status == 200
     accepted = collector.request("GET", "/healthz").json["accepted"] - before
     found = collector.rows("SELECT name, count(*) AS n FROM spans WHERE name LIKE 'stock %' GROUP BY 1 ORDER BY 1")
     assert sum(row["n"] for row in found) == accepted
-    # The exporters have sent again what was refused.
-    assert found == [{"name": "stock grpc", "n": 300}, {"name": "stock http", "n": 300}]
+    # The exporter has sent again what was refused.
+    assert found == [{"name": f"stock {protocol}", "n": 300}]
 
 
 def _stock_sdk(collector: RunningCollector, protocol: str) -> subprocess.Popen[bytes]:
@@ -232,6 +233,7 @@ def _stock_sdk(collector: RunningCollector, protocol: str) -> subprocess.Popen[b
     code = STOCK_SDK.format(protocol=protocol, more=more)
     return subprocess.Popen(
         [sys.executable, "-c", code, f"http://127.0.0.1:{port}{path}"],
+        env={**os.environ, "OTEL_EXPORTER_OTLP_TIMEOUT": str(PATIENCE_S)},  # it gives up after 10 s otherwise
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -295,6 +297,6 @@ def test_a_reader_that_takes_no_more_rows_delays_no_stop_for_long(start_collecto
     endless = "SELECT range AS a, repeat('x', 1000) AS b FROM range(10000000)"
     rows = reader.do_get(flight.Ticket(encode_query(endless, None)))
     assert rows.read_chunk().data.num_rows > 0
-    assert collector.stop(20) == 0
+    assert collector.stop() == 0
     assert collector.rows_at_rest("SELECT count(*) AS n FROM spans") == [{"n": 3}]
     reader.close()

@@ -14,7 +14,7 @@ from collector.packs import unpack
 from collector.redact import Redactor
 from collector.redact_cli import dry_run_over
 from tests.integration.running import JSON, TRACES, RunningCollector, StartCollector, new_trace, trace_request
-from tests.telemetry_factory import logs_body
+from tests.telemetry_factory import logs_body, spans_body
 from undertow.clock import utc_now
 from undertow.settings.doors import RedactionSettings
 from undertow.store.embedded import EmbeddedStore
@@ -82,6 +82,39 @@ def test_no_planted_secret_is_on_the_disk_in_a_log_or_in_an_answer(start_collect
         for where in (early, on_disk(collector.work), stored, b"\0".join(told)):
             assert secret.encode() not in where, kind
             assert secret.replace(" ", "").encode() not in where, kind
+
+
+def test_sessions_and_users_named_by_addresses_stay_apart_and_the_same_after_a_restart(
+    start_collector: StartCollector,
+) -> None:
+    collector = start_collector()
+
+    def talk(number: int, name: str) -> None:
+        said = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.request.model": "m",
+            "gen_ai.conversation.id": f"chat of {name}",
+            "user.id": name,
+        }
+        body = spans_body({"id": number, "trace": new_trace(), "attributes": said})
+        assert collector.post("/v1/traces", body).status == 200
+
+    talk(1, "ann@example.org")
+    talk(2, "bob@example.org")
+    assert collector.flush().status == 200
+    collector.kill()
+    collector.start()
+    talk(3, "ann@example.org")
+    target = {"target": {"session_id": "chat of bob@example.org"}, "kind": "thumb", "value": 1}
+    assert collector.post("/v1/feedback", json.dumps(target).encode(), JSON).status == 202
+    assert collector.flush().status == 200
+    rows = collector.rows("SELECT span_id, session_id, user_id FROM interactions ORDER BY span_id")
+    sessions, users = ([row[name] for row in rows] for name in ("session_id", "user_id"))
+    assert sessions[0] == sessions[2] != sessions[1]
+    assert users[0] == users[2] != users[1]
+    assert all(user.startswith("[EMAIL:") for user in users)
+    assert collector.rows("SELECT target_id FROM feedback") == [{"target_id": sessions[1]}]
+    assert b"@example.org" not in on_disk(collector.work)
 
 
 def test_what_was_stored_without_redaction_is_found_by_a_dry_run_and_never_shown(

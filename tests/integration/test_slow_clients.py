@@ -16,19 +16,32 @@ import pytest
 from collector.arriving import Arriving
 from tests.integration.doors import DOORS, send, stored
 from tests.integration.http2 import Call, message
-from tests.integration.running import PROTOBUF, TRACES, RunningCollector, StartCollector, new_trace, trace_request
+from tests.integration.running import (
+    PATIENCE_S,
+    PROTOBUF,
+    TRACES,
+    RunningCollector,
+    StartCollector,
+    new_trace,
+    trace_request,
+    wait_until,
+)
 from undertow.errors import OverloadedError
 
 SLOW = 200
+PARTS, PAUSE_S = 20, 0.4
+ALLOWED_S = 0.8 * PARTS * PAUSE_S
+"""A steady client takes longer altogether than it may pause for, and pauses for a sixteenth of that."""
+
 UNFINISHED, UNFINISHED_PLACES, UNFINISHED_BYTES = 40, 8, 12 * 2**20
 ALLOWANCE_BYTES = 32 * 2**20
-READ_TIMEOUT_S = 2.0
-QUICK_S = 5.0
+NEVER = {"UNDERTOW_COLLECTOR__READ_TIMEOUT_S": "3600"}
+"""A slow client is never sent away, so that who waited for it would wait longer than any test."""
 HEAD = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {PROTOBUF}\r\nContent-Length: 5000\r\n\r\n".encode()
 
 
 def connect(port: int, sent: bytes = b"") -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
     connection.sendall(sent)
     return connection
 
@@ -55,16 +68,14 @@ def trickling(sockets: list[socket.socket]) -> Iterator[None]:
         thread.join()
 
 
-def answered_quickly(collector: RunningCollector) -> None:
+def answered(collector: RunningCollector) -> None:
     for door in DOORS:
         trace = new_trace()
-        started = time.monotonic()
         assert send(collector, door, trace_request(trace, 3)).code == 0
-        assert time.monotonic() - started < QUICK_S
         assert stored(collector, trace) == 3
 
 
-def cut_off_in_time(connection: socket.socket) -> bytes:
+def all_until_it_is_cut_off(connection: socket.socket) -> bytes:
     """Everything that is answered until the other side closes."""
     answer = b""
     try:
@@ -75,10 +86,11 @@ def cut_off_in_time(connection: socket.socket) -> bytes:
     return answer
 
 
+@pytest.mark.parametrize("env", [NEVER, {"UNDERTOW_COLLECTOR__READ_TIMEOUT_S": "2"}], ids=["stop no other", "must go"])
 def test_hundreds_of_slow_and_idle_http_clients_stop_no_other_and_are_sent_away(
-    start_collector: StartCollector,
+    start_collector: StartCollector, env: dict[str, str]
 ) -> None:
-    collector = start_collector(UNDERTOW_COLLECTOR__READ_TIMEOUT_S=str(READ_TIMEOUT_S))
+    collector = start_collector(**env)
     with ExitStack() as stack:
 
         def opened(sent: bytes) -> list[socket.socket]:
@@ -86,18 +98,20 @@ def test_hundreds_of_slow_and_idle_http_clients_stop_no_other_and_are_sent_away(
 
         idle, slow_heads, slow_bodies = opened(b""), opened(b"POST /v1/tra"), opened(HEAD + b"\x0a")
         with trickling(slow_heads + slow_bodies):
-            answered_quickly(collector)
-            for connections, told in ((idle, b" 408 "), (slow_heads, b" 408 "), (slow_bodies, b" 408 ")):
-                answers = [cut_off_in_time(connection) for connection in connections]
-                assert [answer for answer in answers if answer and told not in answer] == []
-            answered_quickly(collector)
+            answered(collector)
+            if env is NEVER:
+                return
+            for connections in (idle, slow_heads, slow_bodies):
+                answers = [all_until_it_is_cut_off(connection) for connection in connections]
+                assert [answer for answer in answers if answer and b" 408 " not in answer] == []
+            answered(collector)
 
 
 @pytest.mark.parametrize(
     "sent", [b"", message(trace_request("d" * 32))[:9]], ids=["no message", "the beginning of a message"]
 )
 def test_hundreds_of_open_grpc_calls_stop_no_other(start_collector: StartCollector, sent: bytes) -> None:
-    collector = start_collector()
+    collector = start_collector(**NEVER)
     with ExitStack() as stack:
         for _ in range(SLOW):
             opened = Call(collector.grpc_port, TRACES)
@@ -105,8 +119,8 @@ def test_hundreds_of_open_grpc_calls_stop_no_other(start_collector: StartCollect
             if sent:
                 opened.send(sent, last=False)
             stack.enter_context(connect(collector.grpc_port, b"PRI * HT"))
-        answered_quickly(collector)
-    answered_quickly(collector)
+        answered(collector)
+    answered(collector)
 
 
 def test_a_grpc_message_that_never_comes_is_unavailable_in_time(start_collector: StartCollector) -> None:
@@ -124,14 +138,14 @@ def test_an_endless_header_is_refused(collector: RunningCollector) -> None:
                 connection.sendall(b"x" * 65_536)
         except OSError:
             pass
-        assert b" 431 " in (cut_off_in_time(connection) or b" 431 ")
+        assert b" 431 " in (all_until_it_is_cut_off(connection) or b" 431 ")
     assert collector.try_get("/readyz") == 200
 
 
 def test_slow_but_steady_clients_are_served(start_collector: StartCollector) -> None:
-    collector = start_collector(UNDERTOW_COLLECTOR__READ_TIMEOUT_S="1")
+    collector = start_collector(UNDERTOW_COLLECTOR__READ_TIMEOUT_S=str(ALLOWED_S))
     trace = new_trace()
-    bodies = [trace_request(trace, 60, first=first, text="word " * 100) for first in (1, 61)]
+    bodies = [trace_request(trace, 60, first=first, text="word " * 1000) for first in (1, 61)]
     assert len(bodies[0]) > 3 * 8192
     with ThreadPoolExecutor(2) as pool:
         served = list(pool.map(lambda way, body: way(collector, _parts(body)), (_over_http, _over_grpc), bodies))
@@ -140,12 +154,13 @@ def test_slow_but_steady_clients_are_served(start_collector: StartCollector) -> 
 
 
 def _parts(body: bytes) -> list[bytes]:
-    return [body[at : at + len(body) // 8] for at in range(0, len(body), len(body) // 8)]
+    size = len(body) // PARTS + 1
+    return [body[at : at + size] for at in range(0, len(body), size)]
 
 
 def _pace(parts: list[bytes]) -> Iterator[bytes]:
     for part in parts:
-        time.sleep(0.2)  # this is the pace of the client under test
+        time.sleep(PAUSE_S)  # this is the pace of the client under test
         yield part
 
 
@@ -255,12 +270,12 @@ def test_unfinished_grpc_messages_together_hold_bounded_memory(start_collector: 
         senders = [threading.Thread(target=begin, args=(opened,), daemon=True) for opened in calls]
         for sender in senders:
             sender.start()
+        wait_until(lambda: process.memory_info().rss - before > UNFINISHED_BYTES)
         peak = 0
         until = time.monotonic() + 4.0
         while time.monotonic() < until:
             peak = max(peak, process.memory_info().rss - before)
             time.sleep(0.02)  # this is the pace of the watch, not a wait for something
-        answered_quickly(collector)
-    assert peak > UNFINISHED_BYTES, "nothing has arrived"
+        answered(collector)
     # Twice: for a moment those that give way overlap with those that come.
     assert peak < 2 * UNFINISHED_PLACES * UNFINISHED_BYTES + ALLOWANCE_BYTES

@@ -19,7 +19,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from tests.integration.running import Answer, RunningCollector
+from tests.integration.running import PATIENCE_S, Answer, RunningCollector
 from undertow.config import load_settings
 from undertow.errors import ConfigError, StoreUnavailableError
 from undertow.settings.doors import TlsSettings
@@ -77,7 +77,9 @@ class SecureCollector(RunningCollector):
 
     pair: Pair
 
-    def request(self, method: str, path: str, body: Any = None, *, timeout_s: float = 30, **headers: str) -> Answer:
+    def request(
+        self, method: str, path: str, body: Any = None, *, timeout_s: float = PATIENCE_S, **headers: str
+    ) -> Answer:
         trust = Trust(self.pair.certificate.read_text(), "any").context()
         connection = http.client.HTTPSConnection("127.0.0.1", self.http_port, timeout=timeout_s, context=trust)
         try:
@@ -146,11 +148,11 @@ def test_the_store_service_speaks_tls_to_those_who_trust_the_authority(secure: S
 
 
 def test_nobody_gets_in_without_tls_and_no_stranger_is_believed(secure: SecureCollector, issued: Pair) -> None:
-    plain = http.client.HTTPConnection("127.0.0.1", secure.http_port, timeout=5)
+    plain = http.client.HTTPConnection("127.0.0.1", secure.http_port, timeout=PATIENCE_S)
     with pytest.raises((http.client.HTTPException, OSError)):
         plain.request("GET", "/readyz")
         plain.getresponse()
-    unknown = http.client.HTTPSConnection("127.0.0.1", secure.http_port, timeout=5)
+    unknown = http.client.HTTPSConnection("127.0.0.1", secure.http_port, timeout=PATIENCE_S)
     with pytest.raises(ssl.SSLCertVerificationError):
         unknown.request("GET", "/readyz")
 

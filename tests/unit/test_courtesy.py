@@ -3,47 +3,62 @@
 from __future__ import annotations
 
 import threading
-import time
+from types import SimpleNamespace
 
+import pytest
+
+from collector import courtesy as module
 from collector.courtesy import Courtesy
 
 
-def test_the_background_does_not_wait_when_no_request_is_worked_on() -> None:
-    courtesy = Courtesy()
-    courtesy.begin()
-    time.sleep(0.02)  # this is the work
-    started = time.monotonic()
-    courtesy.step_back()
-    assert time.monotonic() - started < 0.015
+def test_the_background_does_not_wait_when_no_request_is_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait(_: float) -> None:
+        pytest.fail("it waits")
 
-
-def test_the_background_goes_on_as_soon_as_the_request_is_done() -> None:
     courtesy = Courtesy(most=1000)
     courtesy.begin()
-    time.sleep(0.01)  # this is the work
-    begun, done = threading.Event(), threading.Event()
+    monkeypatch.setattr(courtesy._changed, "wait", wait)
+    courtesy.step_back()
+
+
+def test_the_background_goes_on_as_soon_as_the_request_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LONGEST_S", 3600.0)
+    courtesy = Courtesy(most=1e9)
+    courtesy.begin()
+    begun, waiting = threading.Event(), threading.Event()
     order: list[str] = []
+    wait = courtesy._changed.wait
+
+    def waited(timeout_s: float) -> bool:
+        waiting.set()
+        return wait(timeout_s)
+
+    monkeypatch.setattr(courtesy._changed, "wait", waited)
 
     def request() -> None:
         with courtesy.first():
             begun.set()
-            done.wait(0.05)
+            waiting.wait(120)
             order.append("request")
 
     worker = threading.Thread(target=request)
     worker.start()
-    begun.wait()
+    begun.wait(120)
     courtesy.step_back()
     order.append("background")
     worker.join()
     assert order == ["request", "background"]
 
 
-def test_the_background_pauses_only_in_proportion_to_its_work() -> None:
+def test_the_background_pauses_only_in_proportion_to_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(module, "time", clock)
     courtesy = Courtesy(most=2.0)
+    pauses: list[float] = []
+    monkeypatch.setattr(courtesy._changed, "wait_for", lambda _, pause_s: pauses.append(pause_s))
     courtesy.begin()
     with courtesy.first():
-        started = time.monotonic()
-        for _ in range(20):
+        for worked_s in (0.01, 0.05, 60.0, 0.0):
+            clock.now += worked_s
             courtesy.step_back()
-        assert time.monotonic() - started < 5.0
+    assert pauses == pytest.approx([0.02, 0.1, 0.2, 0.0])

@@ -1,4 +1,6 @@
 import copy
+import hashlib
+import hmac
 import json
 from pathlib import Path
 from typing import Any
@@ -7,16 +9,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector import server
 from collector.redact import Redactor
+from collector.redact_key import installation_key
 from collector.redact_patterns import iban, luhn
 from undertow.config import load_settings
-from undertow.errors import ConfigError
+from undertow.errors import ConfigError, StoreError
+from undertow.settings import Settings
 from undertow.settings.doors import RedactionSettings
+
+KEY = b"of this installation"
 
 
 @pytest.fixture(scope="module")
 def redactor() -> Redactor:
-    return Redactor(RedactionSettings())
+    return Redactor(RedactionSettings(), KEY)
+
+
+def marked(kind: str, secret: object) -> str:
+    """What stands in an id instead of a secret."""
+    return f"[{kind}:{hmac.new(KEY, str(secret).encode(), hashlib.sha256).hexdigest()[:12]}]"
 
 
 @pytest.mark.parametrize(
@@ -195,35 +207,88 @@ def test_what_looks_like_an_id_or_a_model_stays_where_ids_stand(redactor: Redact
 
 
 @pytest.mark.parametrize(
-    ("name", "left"),
+    ("name", "kind", "secret"),
     [
-        ("ann@example.com", "[EMAIL]"),
-        ("call-7/ann%40example.com", "call-7/[EMAIL]"),
-        ("card:4111111111111111", "card:[CARD]"),
-        ("call_4111111111111111_2", "call_[CARD]_2"),
-        ("5500-0055-5555-5559", "[CARD]"),
-        (4111111111111111, "[CARD]"),
-        ("DE89370400440532013000", "[IBAN]"),
-        ("sk-abcdefghijklmnop1234", "[CREDENTIAL]"),
-        ("my number is 555-010-4477", "my number is [PHONE]"),
-        ("x" * 250 + " 078-05-1120", "x" * 250 + " [NATIONAL_ID]"),
+        ("ann@example.com", "EMAIL", "ann@example.com"),
+        ("call-7/ann%40example.com", "EMAIL", "ann%40example.com"),
+        ("card:4111111111111111", "CARD", "4111111111111111"),
+        ("call_4111111111111111_2", "CARD", "4111111111111111"),
+        ("5500-0055-5555-5559", "CARD", "5500-0055-5555-5559"),
+        (4111111111111111, "CARD", "4111111111111111"),
+        ("DE89370400440532013000", "IBAN", "DE89370400440532013000"),
+        ("sk-abcdefghijklmnop1234", "CREDENTIAL", "sk-abcdefghijklmnop1234"),
+        ("my number is 555-010-4477", "PHONE", "555-010-4477"),
+        ("x" * 250 + " 078-05-1120", "NATIONAL_ID", "078-05-1120"),
     ],
 )
-def test_what_only_stands_where_ids_stand_is_redacted(redactor: Redactor, name: object, left: str) -> None:
+def test_what_only_stands_where_ids_stand_is_redacted(redactor: Redactor, name: object, kind: str, secret: str) -> None:
     record = with_ids(name)
+    left = str(name).replace(secret, marked(kind, secret))
     expected = with_ids(left) | {"attributes": {"a": "[EMAIL]"}}
     redactor.records([record])
     assert {key: value for key, value in record.items() if key != "redactions"} == expected
 
 
-def test_users_and_sessions_named_by_an_address_are_masked(redactor: Redactor) -> None:
-    record = {
-        "facts": {"user_id": "ann@example.com", "session_id": "ann@example.com"},
-        "feedback": {"target": {"session_id": "ann@example.com"}, "author": "ann@example.com"},
+def people(name: str) -> dict[str, Any]:
+    return {
+        "facts": {"user_id": name, "session_id": f"chat of {name}", "response": f"Dear {name}"},
+        "feedback": {"target": {"session_id": f"chat of {name}"}, "author": name, "comment": name},
     }
-    redactor.records([record])
-    assert record["facts"] == {"user_id": "[EMAIL]", "session_id": "[EMAIL]"}
-    assert record["feedback"] == {"target": {"session_id": "[EMAIL]"}, "author": "[EMAIL]"}
+
+
+def test_users_and_sessions_named_by_an_address_are_masked_and_stay_apart(redactor: Redactor) -> None:
+    marks = set()
+    for name in ("ann@example.com", "bob@example.com"):
+        record = people(name)
+        redactor.records([record])
+        mark = marked("EMAIL", name)
+        assert record["facts"] == {"user_id": mark, "session_id": f"chat of {mark}", "response": "Dear [EMAIL]"}
+        assert record["feedback"] == {
+            "target": {"session_id": f"chat of {mark}"},
+            "author": mark,
+            "comment": "[EMAIL]",
+        }
+        marks.add(mark)
+    assert len(marks) == 2
+
+
+def test_the_key_of_the_settings_goes_before_that_of_the_installation() -> None:
+    def user(settings: RedactionSettings, key: bytes | None) -> str:
+        record = people("ann@example.com")
+        Redactor(settings, key).records([record])
+        return str(record["facts"]["user_id"])
+
+    chosen = RedactionSettings(key="chosen")
+    assert user(chosen, b"one") == user(chosen, b"two") == user(RedactionSettings(mode="hash", key="chosen"), None)
+    assert user(RedactionSettings(), b"one") != user(RedactionSettings(), b"two")
+    assert user(RedactionSettings(), None) != user(RedactionSettings(), None)
+
+
+def test_an_installation_has_one_key_that_only_its_owner_may_read(tmp_path: Path) -> None:
+    (tmp_path / "redaction.tmp").write_text("half a k")  # of a start that was killed
+    key = installation_key(tmp_path)
+    assert len(key) == 32
+    assert installation_key(tmp_path) == key
+    assert [(path.name, path.stat().st_mode & 0o777) for path in tmp_path.iterdir()] == [("redaction.key", 0o600)]
+
+
+@pytest.mark.parametrize("text", ["not a key", "", "00ff"])
+def test_a_file_that_holds_no_whole_key_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "redaction.key").write_text(text)
+    with pytest.raises(StoreError, match="restore the file"):
+        installation_key(tmp_path)
+
+
+@pytest.mark.parametrize("settings", [RedactionSettings(), RedactionSettings(key="")])
+def test_a_collector_without_a_key_in_its_settings_keeps_that_of_its_folder(
+    tmp_path: Path, settings: RedactionSettings
+) -> None:
+    def user() -> str:
+        record = people("ann@example.com")
+        server._redactor(Settings(data_dir=tmp_path, redaction=settings)).records([record])
+        return str(record["facts"]["user_id"])
+
+    assert user() == user()
 
 
 def test_two_entries_named_by_secrets_stay_two_entries_in_their_order(redactor: Redactor) -> None:

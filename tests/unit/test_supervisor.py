@@ -52,7 +52,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def run_until(watch: Supervisor, condition, out: io.StringIO, timeout_s: float = 15.0) -> int:
+def run_until(watch: Supervisor, condition, out: io.StringIO, timeout_s: float = 180.0) -> int:
     codes: list[int] = []
     thread = threading.Thread(target=lambda: codes.append(watch.run()))
     thread.start()
@@ -60,7 +60,7 @@ def run_until(watch: Supervisor, condition, out: io.StringIO, timeout_s: float =
     while time.monotonic() < end and thread.is_alive() and not condition(out.getvalue()):
         time.sleep(0.05)
     watch._stop.set()
-    thread.join(20)
+    thread.join(180)
     assert codes, "the supervisor did not stop"
     return codes[0]
 

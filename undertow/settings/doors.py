@@ -91,8 +91,14 @@ class RedactionSettings(Section):
     """What is taken out of every string before anything is durable."""
 
     enabled: bool = Field(default=True, description="Redact personal data and credentials")
-    mode: str = Field(default="mask", pattern="^(mask|hash)$", description="mask: [EMAIL]; hash: [EMAIL:keyed hash]")
-    key: SecretStr | None = Field(default=None, description="Key of the keyed hash")
+    mode: str = Field(
+        default="mask",
+        pattern="^(mask|hash)$",
+        description="mask: [EMAIL], in ids [EMAIL:keyed hash]; hash: this always",
+    )
+    key: SecretStr | None = Field(
+        default=None, description="Key of the keyed hash; empty in mask mode: one is made in the data folder"
+    )
     patterns: dict[str, str] = Field(
         default_factory=dict, description="The user's own patterns: name = regular expression (RE2)"
     )

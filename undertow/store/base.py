@@ -27,7 +27,9 @@ class Store(Protocol):
         Raises
         ------
         QueryError
-            The SQL is wrong, is not one SELECT, or took longer than the limit.
+            The SQL is wrong or is not one SELECT.
+        QueryStoppedError
+            It took longer than the limit, or more memory.
         """
         ...
 

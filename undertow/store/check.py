@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from undertow.errors import QueryError
+from undertow.errors import QueryError, QueryStoppedError
 from undertow.store.base import Store
 from undertow.store.migrate import available
 from undertow.store.tables import TABLES
@@ -13,11 +13,18 @@ from undertow.store.tables import TABLES
 
 @dataclass(frozen=True)
 class Checked:
-    """One thing that was looked at, whether it is well, and what was found."""
+    """One thing that was looked at, and what was found.
+
+    Attributes
+    ----------
+    ok : it was read to its end and is well.
+    unknown : it was not read to its end, which is no sign of damage.
+    """
 
     what: str
     ok: bool
     found: str
+    unknown: bool = False
 
 
 def check_store(store: Store) -> Iterator[Checked]:
@@ -32,6 +39,8 @@ def check_store(store: Store) -> Iterator[Checked]:
     for name in TABLES:
         try:
             yield _table(store, name)
+        except QueryStoppedError as error:
+            yield Checked(name, False, f"was not read to its end: {error}", unknown=True)
         except QueryError as error:
             yield Checked(name, False, f"cannot be read: {error}")
 

@@ -1,29 +1,28 @@
 """A store file written anew: erased rows are not copied, and the room that they took is given back.
 
 DuckDB marks deleted rows and reuses their blocks some day; until then the file holds them, readable, and it never
-shrinks. So the rows are copied into a new file, which takes the place of the old one in one rename: whoever is
-killed on the way leaves either the old file or the new one, whole.
-
-The unused end of a block holds whatever the writing process had in memory there, so that single remnants of an
-erased text can come along: this is not yet erasure in the sense of data protection.
+shrinks. So the rows are copied into a new file (:mod:`undertow.store.copying`), which takes the place of the old one
+in one rename: whoever is killed on the way leaves either the old file or the new one, whole.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
+import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import duckdb
 
 from undertow.errors import StoreError
 
 _MARGIN_BYTES = 64 * 2**20
-_ROWS_AT_ONCE = 2048
+_FRESH = "compact"
 
 
 @dataclass(frozen=True)
@@ -54,14 +53,26 @@ class Compactable(Protocol):
 
 
 def fresh_path(path: Path) -> Path:
-    """Where the new file stands until it takes the place of the old one."""
-    return path.with_name(f"{path.name}.compact")
+    """Where a new file stands until it takes the place of the old one; each has a name of its own.
+
+    A process that writes one ends a moment after the process that it does so for, and must not meet its successor.
+    """
+    return path.with_name(f"{path.name}.{uuid.uuid4().hex}.{_FRESH}")
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what a compaction left that was killed before it had finished."""
-    for left in (fresh_path(path), _log_of(fresh_path(path))):
-        left.unlink(missing_ok=True)
+    """Remove what a compaction left that was killed before it had finished, its log and DuckDB's own folder too."""
+    for left in leftovers(path):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def leftovers(path: Path) -> list[Path]:
+    """What stands beside a store of compactions that are not finished."""
+    made = re.compile(rf"{re.escape(path.name)}(\.[0-9a-f]{{32}})?\.{_FRESH}(\.wal|\.tmp)?")
+    return [entry for entry in path.parent.iterdir() if made.fullmatch(entry.name)]
 
 
 def size_of(path: Path) -> int:
@@ -86,38 +97,7 @@ def require_room(path: Path) -> None:
         )
 
 
-def copy_rows(source: Any, target: Any) -> None:
-    """Copy every row of every table, in the order in which they are stored.
-
-    Parameters
-    ----------
-    source, target : cursors of two databases with the same tables; nobody may write to either meanwhile.
-
-    Raises
-    ------
-    StoreError
-        The tables are not the same, or not every row arrived.
-    """
-    held, made = _relations(source), _relations(target)
-    if held != made:
-        strange = sorted({name for name, _, _ in held ^ made})
-        raise StoreError(
-            f"the store holds relations that Undertow did not make or lacks some of its own ({', '.join(strange)});"
-            " a copy would lose them, so nothing was compacted"
-        )
-    for name in sorted({name for name, kind, _ in held if kind == "BASE TABLE"}):
-        columns = ", ".join(f'"{column}"' for of, _, column in sorted(held) if of == name)
-        target.execute(f'DELETE FROM "{name}"')  # a new store knows its own migrations, at other times
-        with source.execute(f'SELECT {columns} FROM "{name}"').to_arrow_reader(_ROWS_AT_ONCE) as reader:
-            target.register("held", reader)
-            target.execute(f'INSERT INTO "{name}" ({columns}) SELECT {columns} FROM held')
-            target.unregister("held")
-        before, after = (cursor.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for cursor in (source, target))
-        if before != after:
-            raise StoreError(f"{after} of {before} rows of {name!r} were copied; the store is as it was")
-
-
-def swap(path: Path) -> None:
+def swap(path: Path, fresh: Path) -> None:
     """Put the finished new file in the place of a store file that this process has closed.
 
     Raises
@@ -125,7 +105,6 @@ def swap(path: Path) -> None:
     StoreError
         Somebody has the old file open, or it has a log that is not part of it yet; nothing was changed.
     """
-    fresh = fresh_path(path)
     _require_released(path)
     with path.open("r+b") as old:
         try:
@@ -150,16 +129,6 @@ def give_to_owner(made: Path, *, of: Path) -> None:
     owner = of.stat()
     with suppress(PermissionError):
         os.chown(made, owner.st_uid, owner.st_gid)
-
-
-def _relations(cursor: Any) -> set[tuple[str, str, str]]:
-    """Return (relation, kind, column) of everything that is not DuckDB's own."""
-    found = cursor.execute(
-        "SELECT table_name, table_type, column_name FROM information_schema.tables"
-        " JOIN information_schema.columns USING (table_catalog, table_schema, table_name)"
-        " WHERE table_catalog = current_database() AND table_schema = 'main'"
-    )
-    return set(found.fetchall())
 
 
 def _require_released(path: Path) -> None:

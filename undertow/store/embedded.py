@@ -7,7 +7,7 @@ import re
 import threading
 import uuid
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 from weakref import WeakSet
@@ -16,9 +16,10 @@ import duckdb
 import pyarrow as pa
 
 from undertow.clock import utc_now
-from undertow.errors import QueryError, StoreError, StoreLockedError
+from undertow.errors import QueryError, QueryStoppedError, StoreError, StoreLockedError
 from undertow.store.base import Params
-from undertow.store.compact import Compacted, copy_rows, fresh_path, remove_leftovers, require_room, size_of, swap
+from undertow.store.compact import Compacted, fresh_path, remove_leftovers, require_room, size_of, swap
+from undertow.store.copying import Limits, write_anew
 from undertow.store.migrate import migrate
 from undertow.store.writes import rollback, write_all
 
@@ -28,6 +29,9 @@ _ROWS_A_CHUNK = 8192
 
 _INVALIDATED = "database has been invalidated"
 _READERS_GRACE_S = 5.0
+_AGAIN_S = 0.1
+_TRIES = 100
+"""How often what runs is interrupted anew: DuckDB forgets an interruption that comes just before a query begins."""
 
 
 class EmbeddedStore:
@@ -166,14 +170,8 @@ class EmbeddedStore:
     @contextmanager
     def _limited(self, cursor: Any) -> Iterator[None]:
         """Interrupt a cursor when its time is over, or when the store is closed."""
-        timer = threading.Timer(self._query_timeout_s, cursor.interrupt)
-        timer.daemon = True
-        timer.start()
-        try:
-            with self._interruptible(cursor):
-                yield
-        finally:
-            timer.cancel()
+        with limited(cursor, self._query_timeout_s), self._interruptible(cursor):
+            yield
 
     @contextmanager
     def _interruptible(self, cursor: Any) -> Iterator[None]:
@@ -191,8 +189,10 @@ class EmbeddedStore:
             yield
         except (duckdb.Error, pa.ArrowException, OSError) as error:  # a stream's errors come through Arrow
             if isinstance(error, duckdb.InterruptException) or str(error).startswith("INTERRUPT"):
-                raise QueryError(f"the query was stopped: {self._why_stopped()}") from None
+                raise QueryStoppedError(f"the query was stopped: {self._why_stopped()}") from None
             self._give_up_if_fatal(error)
+            if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in str(error):
+                raise QueryStoppedError(str(error)) from None
             raise QueryError(str(error)) from None
 
     def _why_stopped(self) -> str:
@@ -231,28 +231,27 @@ class EmbeddedStore:
             require_room(path)
             before = size_of(path)
             with self._write_lock:
-                after = self._write_anew(path, before, actor)
+                fresh = self._written_anew(path, before, actor)
+                after = size_of(fresh)
                 with self._alone():
-                    swap(path)
+                    swap(path, fresh)
             return Compacted(before, after)
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise StoreError(f"{self.path} was not compacted: {error}") from error
         finally:
-            remove_leftovers(path)
+            with suppress(OSError):  # who opens the store next tries again
+                remove_leftovers(path)
             self._compacting.release()
 
-    def _write_anew(self, path: Path, before: int, actor: str) -> int:
-        """Write the new file, with the note of its making; return its size."""
-        fresh = fresh_path(path)
+    def _written_anew(self, path: Path, before: int, actor: str) -> Path:
+        """Write the new file, with the note of its making; return where it stands."""
         remove_leftovers(path)
-        with EmbeddedStore(fresh, memory_limit=self._memory_limit, threads=self._threads) as anew:
-            with self._cursor() as source, self._interruptible(source), anew._cursor() as target:
-                source.execute("CHECKPOINT")  # so that closing the old file, when everybody waits, is quick
-                copy_rows(source, target)
-            anew.commit({"audit_log": _compaction(actor, path.name, before)}, key=f"compact:{uuid.uuid4().hex}")
-            with anew._cursor() as target:
-                target.execute("CHECKPOINT")  # closing does it, too, but tells nobody of a full disk
-        return size_of(fresh)
+        fresh = fresh_path(path)
+        note, key = _compaction(actor, path.name, before), f"compact:{uuid.uuid4().hex}"
+        with self._cursor() as source, self._interruptible(source):
+            source.execute("CHECKPOINT")  # so that closing the old file, when everybody waits, is quick
+            write_anew(source, fresh, note, key=key, limits=Limits(self._memory_limit, self._threads))
+        return fresh
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -261,13 +260,9 @@ class EmbeddedStore:
             self._replacing = True
             streams = list(self._streams)
         try:
-            if not self._drained():
-                with self._opening:
-                    for cursor in self._running:
-                        cursor.interrupt()
-                for stream in streams:
-                    stream.close()
-                if not self._drained():
+            if not self._drained(_READERS_GRACE_S):
+                self._stop_readers(streams)
+                if not self._drained(0):
                     raise StoreError(f"{self.path} was not compacted: a query could not be stopped; try again later")
             with self._opening:
                 self._disconnect()
@@ -279,10 +274,20 @@ class EmbeddedStore:
                 if not self._closed:
                     self._connection = self._connection or self._opened()
 
-    def _drained(self) -> bool:
+    def _drained(self, timeout_s: float) -> bool:
         """Wait some time for those who read; whether nobody does any more."""
         with self._opening:
-            return self._opening.wait_for(lambda: not self._leased, _READERS_GRACE_S)
+            return self._opening.wait_for(lambda: not self._leased, timeout_s)
+
+    def _stop_readers(self, streams: list[_Stream]) -> None:
+        for _ in range(_TRIES):
+            with self._opening:
+                for cursor in self._running:
+                    cursor.interrupt()
+            for stream in streams:
+                stream.close()
+            if self._drained(_AGAIN_S):
+                return
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -304,6 +309,26 @@ class EmbeddedStore:
         self.close()
 
 
+@contextmanager
+def limited(cursor: Any, limit_s: float) -> Iterator[None]:
+    """Interrupt a cursor when its time is over."""
+    over = threading.Event()
+    limits = (cursor, limit_s, over)
+    threading.Thread(target=_interrupt_after, args=limits, name="query limit", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _interrupt_after(cursor: Any, limit_s: float, over: threading.Event) -> None:
+    for wait_s in (limit_s, *[_AGAIN_S] * _TRIES):
+        if over.wait(wait_s):
+            return
+        with suppress(duckdb.Error):  # it has just been closed
+            cursor.interrupt()
+
+
 class _Stream:
     """Rows of a query, until they are taken or the store has to be free of readers."""
 
@@ -317,7 +342,7 @@ class _Stream:
         """Return some rows, nothing at the end."""
         with self._lock:
             if self._ended:
-                raise QueryError("the rows were not taken in time: the store was compacted; ask again")
+                raise QueryStoppedError("the rows were not taken in time: the store was compacted; ask again")
             return next(self._reader, None)
 
     def close(self) -> None:

@@ -14,14 +14,14 @@ from typing import Any, Self
 import pyarrow as pa
 from pyarrow import flight
 
-from undertow.errors import ConfigError, QueryError, StoreError, StoreUnavailableError
+from undertow.errors import ConfigError, QueryError, QueryStoppedError, StoreError, StoreUnavailableError
 from undertow.store.base import Params
 from undertow.store.compact import Compacted
 from undertow.tls import SYSTEM, Trust
 
 COMMIT_ACTION = "commit"
 COMPACT_ACTION = "compact"
-ERRORS: Mapping[str, type[StoreError]] = {kind.__name__: kind for kind in (QueryError, StoreError)}
+ERRORS: Mapping[str, type[StoreError]] = {kind.__name__: kind for kind in (QueryError, QueryStoppedError, StoreError)}
 
 
 def encode_query(sql: str, params: Params) -> bytes:
