@@ -158,7 +158,7 @@ def mark_features(odds: Floats, lexical: float, content_words: float, evidence_g
     odds
         (n,) log odds of its word pieces, n >= 1.
     lexical
-        Log odds of the lexical sentence head.
+        Log odds of the lexical claim head.
     content_words, evidence_gap
         Two of the lexical features, for length and for what the closest passage lacks.
     """
@@ -225,7 +225,7 @@ def claim_features(facts: ResponseFacts, odds: Mapping[int, Floats], lexical: Fl
     odds
         By index of the sentence, the log odds of its word pieces; a claim without any word piece counts as zero.
     lexical
-        (claims,) log odds of the lexical sentence head.
+        (claims,) log odds of the lexical claim head.
     """
     claims = [(i, fact) for i, fact in enumerate(facts.facts) if fact is not None]
     return np.array(

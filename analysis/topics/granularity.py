@@ -142,6 +142,6 @@ def closest_layer(layers: Sequence[IntArray], previous: IntArray) -> int:
 
     def alike(layer: IntArray) -> float:
         both = (layer >= 0) & (previous >= 0)
-        return float(adjusted_rand_score(previous[both], layer[both])) * float(both.mean())
+        return float(adjusted_rand_score(previous[both], layer[both])) * float(both.sum()) / max(len(both), 1)
 
     return int(np.argmax([alike(layer) for layer in layers]))

@@ -211,7 +211,8 @@ def _bear(
         outside = mine & (found.known < 0)
         if outside.sum() < MAIN_SHARE * mine.sum() or not evidence.grew(found.X[mine]):
             continue
-        name = next((topic for topic, rows in born.items() if _is_one_cloud(found.X, rows, mine)), None)
+        alive = {topic: rows for topic, rows in born.items() if topic in kept}
+        name = next((topic for topic, rows in alive.items() if _is_one_cloud(found.X, rows, mine)), None)
         if name is None:
             name = _moved_topic(found, column, kept, born)
         if name is None:

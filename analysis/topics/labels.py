@@ -199,7 +199,8 @@ def _unique(candidates: Sequence[str], taken: set[str]) -> str:
 def _keywords(topics: Sequence[Sequence[Clauses]]) -> list[tuple[str, ...]]:
     """Return the eight best words and word pairs of every topic by c-TF-IDF, words inside pairs left out."""
     counts = [Counter(term for text in texts for clause in text for term in terms(clause)) for texts in topics]
-    every = np.array(sorted(set().union(*counts)))
+    # As objects: among fixed widths one message of a hundred thousand letters would make every term as wide.
+    every = np.array(sorted(set().union(*counts)), dtype=object)
     if not len(every):
         return [() for _ in topics]
     column = {term: place for place, term in enumerate(every.tolist())}

@@ -350,7 +350,8 @@ class TopicModel:
     ) -> Partition:
         """Return the earlier topics moved to the distinct rows ``X``, with the changes that ``unseen`` rows prove."""
         labels = layers[closest_layer(layers, known)]
-        finer = [layer for layer in layers if labels.max() < layer.max() <= FINER_PROPOSALS * labels.max()]
+        most = labels.max(initial=-1)
+        finer = [layer for layer in layers if most < layer.max(initial=-1) <= FINER_PROPOSALS * most]
         memory = self.memory_.rows
         old = self.partition_
         evidence = Evidence(memory, X[unseen], old.assign(memory)[0], old.assign(X[unseen])[0])

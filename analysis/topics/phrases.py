@@ -25,7 +25,7 @@ VAGUE = frozenset(
 
 # Apostrophes stay inside words, hyphens only after a single letter ("e-mail", but "top up" for "top-up").
 _WORD = re.compile(r"(?:\b[^\W\d_]-)?[^\W\d_]+(?:'[^\W\d_]+)*")
-_CLAUSE_END = re.compile(r"[.,;:!?()\n]+")
+_CLAUSE_END = re.compile(r"[.,;:!?()\n。，、；：！？（）…¿¡]+")
 
 
 class Word(NamedTuple):

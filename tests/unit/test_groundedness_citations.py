@@ -22,6 +22,11 @@ DOCUMENTS = [
         ("Both say so (Passages 1 and 2).", {0, 1}),
         ("Sources #1, 2 agree.", {0, 1}),
         ("It says so in passage 1 and passage 2.", {0, 1}),
+        ("It says so in passages 1, and 2.", {0, 1}),
+        ("According to passage 1, 10 minutes are enough.", {0}),
+        ("They cost 5 (Passages 2 and 7).", {1}),
+        ("The years [1, 7] are missing.", set()),
+        ("It began in [1998].", set()),
         ("Document 7 is a form.", set()),
         ("The documents 1.5 metres long are old.", set()),
         ("Tickets cost 24 euros.", set()),
@@ -31,6 +36,28 @@ def test_documents_are_cited_by_number_from_one_on(sentence: str, cited: set[int
     blanked, found = read_citations(sentence, 2)
     assert found == cited
     assert (blanked == sentence) is not bool(cited)
+
+
+@pytest.mark.parametrize("mark", ["(documents 1-3)", "[1–3]", "Passages 1 - 3", "[1, 2-3]"])
+def test_a_range_cites_what_lies_between(mark: str) -> None:
+    assert read_citations(mark, 3)[1] == {0, 1, 2}
+
+
+@pytest.mark.parametrize("mark", ["[1]", "[^1]", "【4:0†source】", "(documents 1-2)"])
+def test_the_way_of_citing_makes_no_supported_claim_suspect(mark: str) -> None:
+    claim = load_scorer("lexical").score(f"Tickets cost 24 euros for adults {mark}.", DOCUMENTS)
+    assert claim.risk is not None and claim.risk < 0.15
+
+
+def test_only_the_numbers_of_documents_are_blanked() -> None:
+    assert read_citations("According to passage 1, 10 minutes are enough.", 3)[0] == (
+        "According to          , 10 minutes are enough."
+    )
+
+
+def test_a_long_gap_costs_no_more_than_its_length() -> None:
+    gap = "source" + " " * 200_000 + "x"
+    assert read_citations(gap, 2) == (gap, frozenset())
 
 
 @given(st.text(max_size=120), st.integers(0, 12))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from analysis.topics.labels import name_topics
@@ -153,3 +155,17 @@ def test_a_measure_stands_at_the_edge_of_a_phrase_only_with_what_it_measures():
     first, second = name_topics([weeks, leave, FREEZE])[:2]
     assert first.label.startswith("work remotely")
     assert second.label == "days of leave"
+
+
+def test_full_width_punctuation_is_not_crossed_either():
+    assert name_topics([["如何重置密码？谢谢", "如何重置密码。谢谢"]])[0].label == "如何重置密码"
+
+
+def test_one_endless_word_costs_no_more_memory_than_itself():
+    words = [f"{'abcdefghij'[i % 10]}{'klmnopqrst'[i // 10 % 10]}{'uvwxyz'[i // 100]}" for i in range(600)]
+    messages = ["a" * 100_000 + " " + " ".join(words[n * 50 : n * 50 + 50]) for n in range(12)]
+    tracemalloc.start()
+    name_topics([messages])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50_000_000

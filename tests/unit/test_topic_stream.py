@@ -68,3 +68,13 @@ def test_steady_weeks_keep_every_id_and_tell_nothing(apart):
     model, events = told((apart, apart, apart))
     assert events == [[], []]
     assert model.next_id_ >= len(model.topics_) == (10 if apart else 9)
+
+
+def test_a_refit_on_nothing_ends_all_topics_and_their_ids_are_not_used_again():
+    model = TopicModel().fit(*week(1.0, 0))
+    ids = {topic.topic_id for topic in model.topics_}
+    model.refit(np.empty((0, D), dtype=np.float32), [])
+    assert {event.kind for event in model.events_} == {"died"}
+    assert model.topics_ == ()
+    model.refit(*week(1.0, 1))
+    assert not ids & {topic.topic_id for topic in model.topics_}
