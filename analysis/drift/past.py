@@ -26,6 +26,7 @@ NEEDED = f"at least {MIN_WINDOWS} comparable past windows of {MIN_ROWS} messages
 NAMES = ("mmd", "cell_excess", "neighbourhood_excess", "novelty")
 NEIGHBOURS = np.array([6, 12, 24])
 MOST_CROWDED = 5
+CROWDED = 1 / 3  # a window is about a fortieth of all: so many neighbours of its own are no chance
 SEARCH_ROWS = 12_000
 SEARCHED = 64
 
@@ -333,9 +334,11 @@ def _crowding(days: _Days, rng: np.random.Generator) -> tuple[Floats, float, Flo
     for w in np.unique(window):  # of a window of few long sessions the sample may hold no row
         crowded[w] = np.sort(own[window == w], axis=0)[-MOST_CROWDED:].mean(axis=0)
     sizes = np.maximum(np.bincount(window, minlength=n), 1)
-    chance = (own[:, 1] > 0.5 * min(int(NEIGHBOURS[1]), len(own) - 1)).astype(np.float64)
-    crowds = np.bincount(window, chance, minlength=n) / sizes
-    return crowded, max(0.0, float(crowds[-1] - crowds[:-1].mean())), np.bincount(window, novel, minlength=n) / sizes
+    # At each of the sizes: a new subject of few sessions cannot fill a larger neighbourhood.
+    among_own = own >= np.minimum(NEIGHBOURS, len(own) - 1) * CROWDED
+    crowds = np.column_stack([np.bincount(window, column, minlength=n) / sizes for column in among_own.T])
+    effect = float((crowds[-1] - crowds[:-1].mean(axis=0)).max())
+    return crowded, max(0.0, effect), np.bincount(window, novel, minlength=n) / sizes
 
 
 def _one_a_session(days: _Days, rng: np.random.Generator) -> Ints:

@@ -257,6 +257,15 @@ def test_a_new_topic_stands_out_from_forty_wobbling_days():
     assert (result.n_groups_reference, result.n_groups_current) == (1_600, 40)
 
 
+def test_a_new_topic_of_few_sessions_has_the_effect_that_a_verdict_needs():
+    results = [against_past(seed, share=0.125) for seed in range(6)]
+    found = [result for result in results if result.p_value <= 0.05]
+    assert len(found) >= 3
+    for result in found:
+        assert result.verdict == "drifted"
+        assert 0.02 <= result.effect <= 0.5
+
+
 def test_wobbling_days_are_no_drift_against_a_wobbling_past():
     found = sum(against_past(seed).verdict == "drifted" for seed in range(1, 21))
     assert found <= binom.ppf(0.9995, 20, 0.05)
