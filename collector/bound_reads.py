@@ -20,7 +20,7 @@ import pyarrow as pa
 from collector.bounds import Bounds
 from undertow.errors import QueryError, QueryStoppedError
 from undertow.store.base import Params
-from undertow.store.embedded import limited
+from undertow.store.limits import limited
 from undertow.store.migrate import migrate
 
 _MEMORY = "512MB"

@@ -20,6 +20,7 @@ from undertow.errors import QueryError, QueryStoppedError, StoreError, StoreLock
 from undertow.store.base import Params
 from undertow.store.compact import Compacted, fresh_path, remove_leftovers, require_room, size_of, swap
 from undertow.store.copying import Limits, write_anew
+from undertow.store.limits import AGAIN_S, TRIES, limited
 from undertow.store.migrate import migrate
 from undertow.store.writes import rollback, write_all
 
@@ -29,9 +30,6 @@ _ROWS_A_CHUNK = 8192
 
 _INVALIDATED = "database has been invalidated"
 _READERS_GRACE_S = 5.0
-_AGAIN_S = 0.1
-_TRIES = 100
-"""How often what runs is interrupted anew: DuckDB forgets an interruption that comes just before a query begins."""
 
 
 class EmbeddedStore:
@@ -280,13 +278,13 @@ class EmbeddedStore:
             return self._opening.wait_for(lambda: not self._leased, timeout_s)
 
     def _stop_readers(self, streams: list[_Stream]) -> None:
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             with self._opening:
                 for cursor in self._running:
                     cursor.interrupt()
             for stream in streams:
                 stream.close()
-            if self._drained(_AGAIN_S):
+            if self._drained(AGAIN_S):
                 return
 
     def _disconnect(self) -> None:
@@ -307,26 +305,6 @@ class EmbeddedStore:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-@contextmanager
-def limited(cursor: Any, limit_s: float) -> Iterator[None]:
-    """Interrupt a cursor when its time is over."""
-    over = threading.Event()
-    limits = (cursor, limit_s, over)
-    threading.Thread(target=_interrupt_after, args=limits, name="query limit", daemon=True).start()
-    try:
-        yield
-    finally:
-        over.set()
-
-
-def _interrupt_after(cursor: Any, limit_s: float, over: threading.Event) -> None:
-    for wait_s in (limit_s, *[_AGAIN_S] * _TRIES):
-        if over.wait(wait_s):
-            return
-        with suppress(duckdb.Error):  # it has just been closed
-            cursor.interrupt()
 
 
 class _Stream:
