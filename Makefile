@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+WORKERS ?= 2
 
 .PHONY: setup model demo test test-full check e2e notebooks bench run clean
 
@@ -25,8 +26,9 @@ $(VENV)/.warm: $(STAMP)
 demo: setup
 	$(BIN)/undertow demo
 
+# A file stays with one worker, so that its tests keep their order and share what they set up.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-full: setup
 	$(BIN)/python -m pytest -m 'slow or not slow'

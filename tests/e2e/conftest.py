@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+PATIENCE_MS = 180_000  # what a busy, slow machine needs at most; only a failure waits for so long
 CHROMIUMS = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
 ARGUMENTS = [
     "--no-sandbox",
@@ -119,6 +120,7 @@ def watch(browser: Any, *, width: int, height: int, scheme: str) -> Watched:
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme, timezone_id="UTC", locale="en-GB"
     )
+    context.set_default_timeout(PATIENCE_MS)
     watched = Watched(context.new_page())
 
     def note(request: Any) -> None:
@@ -132,7 +134,7 @@ def watch(browser: Any, *, width: int, height: int, scheme: str) -> Watched:
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_MS / 1000
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break

@@ -22,14 +22,19 @@ OVERFLOW = (
     "(() => { const m = document.querySelector('[data-testid=stMain]'); return m.scrollWidth - m.clientWidth })()"
 )
 
+DRAWN = (
+    "() => !document.querySelector('[data-testid=stSkeleton]')"
+    " && [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(c => c.querySelector('.main-svg'))"
+)
+
 
 def settle(page: Any) -> None:
-    """Wait until the page has said its first line and the script has ended."""
-    page.wait_for_selector(".ut-lead, .ut-empty", timeout=30_000)
+    """Wait until the page has said its first line, the script has ended and the charts are drawn."""
+    page.wait_for_selector(".ut-lead, .ut-empty")
     page.wait_for_function(
-        "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'",
-        timeout=30_000,
+        "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
     )
+    page.wait_for_function(DRAWN)
 
 
 def go(watched: Watched, served: Served, name: str, query: str = "") -> None:
@@ -56,7 +61,7 @@ def test_walk_from_overview_to_a_verdict_in_the_store(browser: Any, served: Serv
     settle(page)
     chosen = page.evaluate("new URL(location).searchParams.get('item')")
     page.keyboard.press("y")
-    page.wait_for_selector("text=1 decided in this session", timeout=30_000)
+    page.wait_for_selector("text=1 decided in this session")
     settle(page)
     assert not page.locator("[data-testid=stException]").count()
     page.context.close()
@@ -81,7 +86,8 @@ def verdicts_of(served: Served) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_every_page_shows_itself_and_fits(size: str, browser: Any, served: Served, tmp_path: Path) -> None:
-    folder = Path(os.environ.get("E2E_SCREENSHOTS") or tmp_path)
+    kept = os.environ.get("E2E_SCREENSHOTS")
+    folder = Path(kept or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     width, height = SIZES[size]
     watched = watch(browser, width=width, height=height, scheme="light")
@@ -90,7 +96,7 @@ def test_every_page_shows_itself_and_fits(size: str, browser: Any, served: Serve
         go(watched, served, name)
         for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme)
-            page.wait_for_timeout(500)  # charts are drawn by scripts of their own
+            page.wait_for_timeout(500 if kept else 0)  # charts change their colours by scripts of their own
             page.screenshot(path=folder / f"{name}-{scheme}-{size}.png")
         assert not page.locator("[data-testid=stException]").count(), name
         wider = page.evaluate(OVERFLOW)

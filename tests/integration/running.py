@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import itertools
 import json
 import os
 import random
@@ -34,10 +35,19 @@ PATIENCE_S = 180
 _LAUNCH = "from undertow.cli import main; main()"
 
 
+def _own_ports() -> Iterator[int]:
+    """Ports outside the ephemeral range in no order, none twice; each worker of a parallel run has its own."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+    return itertools.cycle(random.SystemRandom().sample(range(20_000 + 1_500 * worker, 21_500 + 1_500 * worker), 1_500))
+
+
+_ports = _own_ports()
+
+
 def free_port() -> int:
-    """A port outside the ephemeral range, so that a collector can be started on it again."""
+    """A port that no other process of this run takes, so that a collector can be started on it again."""
     while True:
-        port = random.SystemRandom().randrange(20_000, 32_000)
+        port = next(_ports)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -174,14 +174,14 @@ def test_readers_and_writers_at_work_meet_no_error_and_lose_nothing(
     written: list[int] = []
 
     def read() -> None:
-        while not over.is_set():
+        while not over.wait(0.005):
             try:
                 assert store.query("SELECT count(*) AS n FROM spans WHERE name = 'kept'")["n"][0].as_py() == 2000
             except Exception as error:
                 failures.append(error)
 
     def write() -> None:
-        while not over.is_set():
+        while not over.wait(0.005):
             number = 10_000 + len(written)
             try:
                 store.commit({"spans": spans(number, number + 1, "more")}, key=f"more {number}")
