@@ -4,11 +4,12 @@
 
 Seconds are wall-clock seconds of a whole process (or of a page in a browser), the fastest of the tries, since other
 work on the machine can only add to them; the median stands beside, and for a process the processor time, which other
-work hardly changes. Memory is resident memory of the process and its
-children at rest, or the peak that the kernel counted. FOLDER is the data folder of a demo that has been run
-(`undertow demo --headless`) and stopped; it is copied, never changed. Everything in it is analysed again, except that
-texts which are embedded already are not embedded again. A page counts as painted when its first sentence is visible;
-the first visit also pays for the dashboard's imports. Pages need Playwright and a Chromium.
+work hardly changes. Memory is resident memory of the process and its children at rest, or the peak that the kernel
+counted. FOLDER is the data folder of a demo that has been run (`undertow demo --headless`) and stopped; it is copied,
+never changed. Everything in it is analysed again, except that texts which are embedded already are not embedded again.
+A page counts as painted when its first sentence is visible; beside it stands the time of an app that shows one word,
+served by the same Streamlit to the same browser in turn. The first visit to a process comes as soon as it answers.
+Pages need Playwright and a Chromium.
 """
 
 from __future__ import annotations
@@ -24,15 +25,17 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 from rich.console import Console
 from rich.table import Table
 
+from dashboard.cli import options
 from undertow.store import endpoint
 
 HELP_BAR_S, QUERY_BAR_S, PAINT_BAR_S = 0.5, 1.0, 1.0
@@ -41,6 +44,8 @@ SETTLE_S = 3
 PATIENCE_S = 120
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 UNDERTOW = (sys.executable, "-m", "undertow")
+STREAMLIT = (sys.executable, "-m", "streamlit", "run")
+LEAD, BARE_WORD = ".ut-lead", ".bare"
 
 
 @dataclass(frozen=True)
@@ -68,14 +73,16 @@ def environment(data: Path) -> dict[str, str]:
 
 
 @contextmanager
-def serving(env: dict[str, str], health_url: str, *arguments: str) -> Iterator[psutil.Process]:
+def serving(
+    env: dict[str, str], health_url: str, *arguments: str, program: Sequence[str] = UNDERTOW
+) -> Iterator[psutil.Process]:
     """Run one serving command until its health address answers; stop it at the end."""
-    process = psutil.Popen([*UNDERTOW, *arguments], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = psutil.Popen([*program, *arguments], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + PATIENCE_S
         while not answers(health_url):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"`undertow {' '.join(arguments)}` does not answer at {health_url}")
+                raise SystemExit(f"`{' '.join([*program, *arguments])}` does not answer at {health_url}")
             time.sleep(0.1)
         yield process
     finally:
@@ -154,28 +161,63 @@ def analysis_peak(env: dict[str, str]) -> Figure:
 
 
 def page_paint(env: dict[str, str], tries: int) -> list[Figure]:
-    """Return how long the first page takes a first visitor and later ones, each in a fresh browser context."""
+    """Return how long the first page takes a process's first visitor and the next, each in a fresh browser context.
+
+    Between them comes an app of one word, the least that any page of Streamlit can take here.
+    """
     from playwright.sync_api import sync_playwright
 
     chromium = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     url = f"http://127.0.0.1:{env['UNDERTOW_DASHBOARD__PORT']}"
+    first, later, bare = [], [], []
     with ExitStack() as stack:
         stack.enter_context(collecting(env))
-        stack.enter_context(serving(env, f"{url}/_stcore/health", "dashboard", "--headless"))
+        bare_url = stack.enter_context(bare_app(env))
         browser = stack.enter_context(sync_playwright()).chromium.launch(
             executable_path=chromium, args=["--no-sandbox"]
         )
-        seconds = []
-        for _ in range(tries + 1):
-            page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
-            started = time.perf_counter()
-            page.goto(url)
-            page.locator(".ut-lead").first.wait_for(state="visible", timeout=PATIENCE_S * 1000)
-            seconds.append(time.perf_counter() - started)
-            page.context.close()
+        painted(browser, bare_url, BARE_WORD)  # the browser itself starts cold
+        for _ in range(tries):
+            with serving(env, f"{url}/_stcore/health", "dashboard", "--headless"):
+                first.append(painted(browser, url, LEAD))
+                later.append(painted(browser, url, LEAD))
+            bare.append(painted(browser, bare_url, BARE_WORD))
         browser.close()
-    first, *later = seconds
-    return [timed("page, first visit", PAINT_BAR_S, [first]), timed("page, later visit", PAINT_BAR_S, later)]
+    return [
+        timed("page, first visit", PAINT_BAR_S, first, against(first, bare)),
+        timed("page, later visit", PAINT_BAR_S, later, against(later, bare)),
+    ]
+
+
+def painted(browser: Any, url: str, selector: str) -> float:
+    """Return the seconds from a fresh context's navigation until an element is visible."""
+    page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    started = time.perf_counter()
+    page.goto(url)
+    page.locator(selector).first.wait_for(state="visible", timeout=PATIENCE_S * 1000)
+    seconds = time.perf_counter() - started
+    page.context.close()
+    return seconds
+
+
+def against(seconds: list[float], bare: list[float]) -> str:
+    return f"; {min(seconds) / min(bare):.2f} of a bare app's {min(bare):.2f} s"
+
+
+@contextmanager
+def bare_app(env: dict[str, str]) -> Iterator[str]:
+    """Serve an app of one word as the dashboard is served, and give its address."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "bare.py"
+        script.write_text(f'import streamlit as st\n\nst.html("<p class={BARE_WORD[1:]}>bare</p>")\n', "utf-8")
+        with serving(
+            env,
+            f"http://127.0.0.1:{port}/_stcore/health",
+            *options("127.0.0.1", port, browser=False),
+            program=(*STREAMLIT, str(script)),
+        ):
+            yield f"http://127.0.0.1:{port}"
 
 
 def show(figures: list[Figure]) -> None:

@@ -14,6 +14,7 @@ from dashboard.formats import escape
 from undertow.errors import UndertowError
 
 FOLDER = Path(__file__).parent
+BAR_HEIGHT = 44
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,17 @@ def _navigation(waiting: int) -> st.Page:
 def _draw(page: st.Page, extent: data.Extent) -> None:
     try:
         filters = filter_bar.filters_of_run()
-        before = screen.build(filters, extent, st.context.timezone)
-        chosen = filter_bar.draw(before.labels, filter_bar.badge(before.newest, extent.analysed, before.zone))
-        filter_bar.write_query(chosen)
-        if chosen != filters:
-            screen.build(chosen, extent, st.context.timezone)
-        if page.url_path not in ("", "overview", "health"):  # these two say how to switch it on
-            content.line(telemetry.without_content(chosen))
-        page.run()
+        now = screen.build(filters, extent, st.context.timezone)
+        filter_bar.write_query(filters)
+        # The sentence of the page comes first: widgets take a browser longer. A height keeps their place meanwhile.
+        bar = st.container(key="bar", height=BAR_HEIGHT, border=False)
+        try:
+            if page.url_path not in ("", "overview", "health"):  # these two say how to switch it on
+                content.line(telemetry.without_content(filters))
+            page.run()
+        finally:
+            with bar:
+                filter_bar.draw(now.labels, filter_bar.badge(now.newest, extent.analysed, now.zone))
     except UndertowError as error:
         _unavailable(error)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import socket
 from pathlib import Path
 
 import click
 
+from dashboard import warm
 from undertow.config import load_settings
 from undertow.errors import ConfigError, PortInUseError
 from undertow.settings.base import is_loopback
@@ -76,11 +76,6 @@ def run(host: str, port: int, *, browser: bool) -> None:
     """Serve until the process is told to stop."""
     from streamlit.web.cli import main as streamlit
 
-    _warm()
+    warm.imports()
+    warm.start(host, port)
     streamlit(["run", str(APP), *options(host, port, browser=browser)], standalone_mode=False)
-
-
-def _warm() -> None:
-    """Import what the first page needs before serving, so that the first visitor does not wait for it."""
-    for name in ("pandas", "pyarrow.flight", "duckdb", "plotly.graph_objects", "plotly.subplots"):
-        importlib.import_module(name)

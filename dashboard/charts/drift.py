@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from dashboard.charts.base import Letter, Range, add_letters, shade, styled
 from dashboard.formats import escape, shorten
@@ -41,46 +39,6 @@ def strongest(table: pd.DataFrame) -> pd.DataFrame:
     ratio = table["evidence"].astype(float) / table["threshold"].astype(float).where(lambda t: t > 0)
     ranked = table.assign(ratio=ratio.fillna(0.0)).sort_values(["field", "current_start", "ratio"])
     return ranked.groupby(["field", "current_start"], as_index=False).tail(1).sort_values(["field", "current_start"])
-
-
-def timeline(
-    table: pd.DataFrame,
-    letters: Sequence[Letter],
-    x_range: Range,
-    window_start: datetime | None = None,
-    height: int = 230,
-) -> go.Figure:
-    """One strip of bars per field: evidence as a share of the threshold that it had to pass.
-
-    Parameters
-    ----------
-    table : from `strongest`, with ``middle`` (naive local middle of the day window) and ``day_ms`` (its length).
-    window_start : naive local; what lies before it is shaded as the past.
-    """
-    figure = make_subplots(rows=len(FIELDS), cols=1, shared_xaxes=True, vertical_spacing=0.05)
-    for row, (field, title) in enumerate(FIELDS.items(), start=1):
-        part = table[table["field"] == field]
-        figure.add_trace(_bars(part), row=row, col=1)
-        top = max(float(part["ratio"].max()) if len(part) else 0.0, 1.0) * 1.12
-        figure.add_hline(y=1, row=row, col=1, line={"color": REFERENCE, "width": 1, "dash": "dash"})
-        figure.update_yaxes(range=[0, top], showticklabels=False, showgrid=False, row=row, col=1)
-        figure.add_annotation(
-            text=title,
-            x=0,
-            xref="paper",
-            xshift=-8,
-            y=0.5,
-            yref=f"y{row if row > 1 else ''} domain",
-            xanchor="right",
-            showarrow=False,
-        )
-    styled(figure, height, x_range)
-    figure.update_layout(hovermode="closest", bargap=0.2, margin={"l": 72, "r": 8, "t": 18, "b": 8})
-    if window_start is not None:
-        shade(figure, x_range[0], window_start)
-    figure.update_yaxes(showgrid=False)
-    add_letters(figure, letters, x_range)
-    return figure
 
 
 def _bars(part: pd.DataFrame) -> go.Bar:

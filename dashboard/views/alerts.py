@@ -6,9 +6,9 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import data, screen
+from dashboard import data, screen, series
 from dashboard.components import cards, text
-from dashboard.formats import NONE, escape, json_value, stamp_html
+from dashboard.formats import escape, json_value, stamp_html
 from dashboard.summary import cause_of, is_drift
 
 SERIOUS = 0.7
@@ -36,15 +36,16 @@ def row_html(row: dict[str, Any]) -> tuple[str, str, str]:
     figures = [
         f"{name} {_number(evidence[key])}"
         for name, key in ((metric, "value"), ("usual", "expected"), ("n", "n"))
-        if key in evidence
+        if evidence.get(key) is not None
     ]
     monitor = str(row["alert_id"]).removeprefix("builtin:").replace("_", " ").replace(":", ", ")
-    cause = "" if is_drift(row["alert_id"]) else f" · {cause_of(row['happened_at'], now.marks)}"
-    where = f"{stamp_html(row['happened_at'], now.zone)} · {escape(monitor)}{escape(cause)}"
+    cause = "" if is_drift(row["alert_id"]) else cause_of(row["happened_at"], now.marks)
+    rest = " · ".join(part for part in (monitor, ", ".join(figures), cause) if part)
+    where = f"{stamp_html(row['happened_at'], now.zone)} · {escape(rest)}"
     return (
         text.status("drifted" if severity >= SERIOUS else "watch", f"{severity:.1f}"),
         f'{escape(row["sentence"])}<br><span class="ut-small">{where}</span>',
-        escape(", ".join(figures) or NONE),
+        series.age(now, row["happened_at"]),
     )
 
 
@@ -60,14 +61,16 @@ def draw() -> None:
     text.lead(f"{len(rows)} alerts fired; the most severe: {str(top['sentence']).rstrip('.')}.")
     pages = -(-len(rows) // PAGE)
     page = st.pagination(pages, key="alerts_page") if pages > 1 else 1
-    head = (("severity", ""), ("what happened, newest first", "wide"), ("figures", "n"))
+    head = (("severity", ""), ("what happened, with its figures", "wide"), ("age ▴", "n"))
     st.html(cards.table(head, [row_html(row) for row in rows[(page - 1) * PAGE : page * PAGE]]))
     text.heading("Changes in this time")
     text.marks(now)
 
 
 def _number(value: Any) -> str:
-    return f"{value:,.3g}" if isinstance(value, int | float) else str(value)
+    if not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 draw()

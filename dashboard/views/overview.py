@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import data, screen, series, telemetry
-from dashboard.charts import base, drift
-from dashboard.components import cards, content, text, tile
+from dashboard.charts import drift
+from dashboard.components import cards, content, strips, text, tile
 from dashboard.filters import Window
 from dashboard.formats import escape, json_list, percent, points, shorten, wilson
 from dashboard.summary import headline
@@ -53,10 +53,8 @@ def draw_timeline() -> None:
         )
         return
     table = series.drift_days(now, drift.strongest(checked))
-    figure = drift.timeline(
-        table, series.letters(now), series.drift_range(now, table, span), now.local(now.window.start)
-    )
-    st.plotly_chart(figure, config=base.CONFIG, height=230, key="timeline")
+    ends = series.drift_range(now, table, span)
+    st.html(strips.html_of(table, series.letters(now), ends, now.local(now.window.start)))
     text.marks(now)
 
 
