@@ -124,7 +124,9 @@ def _put_in_force(
     store: Store, settings: Settings, scorer: Scorer, recalibration: Recalibration, traffic: list[dict[str, Any]]
 ) -> int:
     held = scoring.holding(store)
-    row = scoring.history_row(recalibration, held.artifact_id if held else None, utc_now())
+    row = None
+    if held is None or held.applied.recalibration != recalibration:
+        row = scoring.history_row(recalibration, held.artifact_id if held else None, utc_now())
     return _commit(store, settings, scorer, recalibration, row, traffic)
 
 
@@ -133,13 +135,13 @@ def _commit(
     settings: Settings,
     scorer: Scorer,
     recalibration: Recalibration | None,
-    history: pa.Table,
+    history: pa.Table | None,
     traffic: list[dict[str, Any]],
 ) -> int:
-    """Write the history and the mapped judgements together, then bring up to date what follows from them."""
+    """Write history, where it goes on, and mapped judgements together; then bring up to date what follows from them."""
     from analysis.pipeline import Pipeline
 
-    tables = {"artifacts": history}
+    tables = {} if history is None else {"artifacts": history}
     if traffic:
         tables["evaluations"] = pa.Table.from_pylist([_mapped(row, scorer, recalibration) for row in traffic])
     store.commit(tables, key=f"calibrate:{uuid.uuid4().hex}")
@@ -184,13 +186,13 @@ def _mapped(row: dict[str, Any], scorer: Scorer, recalibration: Recalibration | 
 
 def _too_few(scorer: Scorer, labels: Sequence[bool] | Any, lacking: Mapping[str, int], others: int) -> str:
     have = Counter(bool(label) for label in labels)
-    wants = [f"{lacking['verdicts']} more verdicts"] if lacking["verdicts"] else []
+    wants = [f"{lacking['verdicts']} more verdict{'s' * (lacking['verdicts'] > 1)}"] if lacking["verdicts"] else []
     wants += [
         f"{lacking[kind]} more that find the answer {kind}" for kind in ("ungrounded", "grounded") if lacking[kind]
     ]
     elsewhere = (
         f" {others} verdicts are about answers that another scorer or version judged;"
-        " `undertow analyze --only groundedness --since 365d` judges those anew."
+        " `undertow analyze --only groundedness,trends,flags --since 365d` judges those anew."
         if others
         else ""
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +14,11 @@ import pyarrow as pa
 from analysis.groundedness import load_scorer
 from analysis.groundedness.base import Scorer
 from analysis.groundedness.calibrated import KIND, Applied, CalibratedScorer, Recalibration
+from undertow.errors import ConfigError
 from undertow.settings import Settings
 from undertow.store import Store, answer_reads
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +36,18 @@ def plain_scorer(settings: Settings) -> Scorer:
     Raises
     ------
     ConfigError
-        The scorer is `judge` and no address is configured.
+        There is no such scorer, or it is `judge` and no address is configured.
+    ModelMissingError
+        The scorer needs a model that is absent.
     """
     if settings.groundedness.scorer == "judge":
         from analysis.groundedness.judge import JudgeScorer
 
         return JudgeScorer(settings=settings)
-    return load_scorer(settings.groundedness.scorer)
+    try:
+        return load_scorer(settings.groundedness.scorer)
+    except ValueError as error:
+        raise ConfigError(f"groundedness.scorer: {error}") from error
 
 
 def configured_scorer(store: Store, settings: Settings) -> Scorer:
@@ -46,7 +55,14 @@ def configured_scorer(store: Store, settings: Settings) -> Scorer:
     scorer = plain_scorer(settings)
     held = holding(store)
     recalibration = held.applied.recalibration if held else None
-    if recalibration is None or not recalibration.fits(scorer):
+    if recalibration is None:
+        return scorer
+    if not recalibration.fits(scorer):
+        _log.warning(
+            "the recalibration in force belongs to %s %s, so %s %s judges with its own probability; judge the past anew"
+            " (undertow analyze --only groundedness,trends,flags --since 365d), then undertow calibrate groundedness",
+            *(recalibration.scorer, recalibration.scorer_version, scorer.name, scorer.version),
+        )
         return scorer
     return CalibratedScorer(scorer, recalibration)
 

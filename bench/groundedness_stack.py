@@ -47,7 +47,7 @@ from analysis.groundedness.fitting import (
     fit_platt,
 )
 from analysis.groundedness.head import Head, sigmoid
-from analysis.groundedness.lexical import LexicalScorer, LexicalWeights, bundled_weights
+from analysis.groundedness.lexical import READER, LexicalScorer, LexicalWeights, bundled_weights
 from analysis.groundedness.windows import WindowMaker, WordPieces
 
 sys.path.append(str(Path(__file__).parents[1] / "scripts"))
@@ -247,13 +247,14 @@ def main() -> None:
     made = [answer for _ in range(MADE) for answer in writer.write()]
     rows, silent = read(held + made, len(made), Marker(graph), lexical)
     body = body_of(rows, silent, graph, json.loads((args.work / "progress.json").read_text()), len(made))
-    version = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    version = f"{READER}-{digest[:8]}"
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "encoder.onnx.xz").write_bytes(lzma.compress(graph, preset=9 | lzma.PRESET_EXTREME))
     (args.out / "encoder.json").write_text(
-        json.dumps({"version": f"1-{version}", **body}, separators=(",", ":")) + "\n", encoding="utf-8"
+        json.dumps({"version": version, **body}, separators=(",", ":")) + "\n", encoding="utf-8"
     )
-    table = Table("scorer", *body["figures"]["both"], title=f"encoder 1-{version}, held-out sources")
+    table = Table("scorer", *body["figures"]["both"], title=f"encoder {version}, held-out sources")
     for name, values in body["figures"].items():
         table.add_row(name, *(values.get(heading, "") for heading in body["figures"]["both"]))
     Console(width=160).print(table)

@@ -46,7 +46,7 @@ from analysis.groundedness.fitting import (
     fit_platt,
 )
 from analysis.groundedness.head import Calibration, Head, sigmoid
-from analysis.groundedness.lexical import ResponseFacts, read_response
+from analysis.groundedness.lexical import READER, ResponseFacts, read_response
 from analysis.groundedness.tokens import tokenize
 from analysis.groundedness.windows import WordPieces
 
@@ -349,7 +349,7 @@ def train(rows: list[Row], file: str) -> dict[str, Any]:
         "rarity": reader.rarity,
     }
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-    return {"version": f"1-{digest[:8]}", **body}
+    return {"version": f"{READER}-{digest[:8]}", **body}
 
 
 def main() -> None:

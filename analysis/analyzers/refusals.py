@@ -16,7 +16,7 @@ class Refusals:
     """A row for each answer that refuses; no row means that it does not."""
 
     name = "refusals"
-    version = "1"
+    version = "2"
     requires: tuple[str, ...] = ()
 
     def run(self, context: Context) -> Iterator[Batch]:

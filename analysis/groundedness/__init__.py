@@ -44,23 +44,29 @@ def load_scorer(name: str | None = None, prior: float | None = None) -> Scorer:
     ----------
     name
         One of `SCORERS`; what stands after a colon is its model, as in ``nli:/path/to/cross-encoder``. None takes
-        the first.
+        the configured one (``groundedness.scorer``).
     prior
         Share of ungrounded responses to assume, in (0, 1); None takes the scorer's default.
 
     Raises
     ------
     ConfigError
-        The scorer is `judge` and no address is configured.
+        The scorer is `judge` and no address is configured, or the configuration cannot be read.
     ModelMissingError
         The scorer needs a model that is absent.
     ValueError
         The name is unknown or the prior out of range.
     """
     makers = dict(SCORERS)
-    chosen, _, model = (name or SCORERS[0][0]).partition(":")
+    chosen, _, model = (name or _configured()).partition(":")
     if chosen not in makers:
         raise ValueError(f"unknown groundedness scorer {chosen!r}: expected one of {', '.join(makers)}")
     if model and chosen not in WITH_MODEL:
         raise ValueError(f"the groundedness scorer {chosen!r} takes no model, got {model!r}")
     return makers[chosen](prior, model) if model else makers[chosen](prior)
+
+
+def _configured() -> str:
+    from undertow.config import load_settings
+
+    return load_settings().settings.groundedness.scorer

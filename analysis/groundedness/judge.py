@@ -16,7 +16,7 @@ import numpy as np
 
 from analysis.groundedness.base import Answer, Claim, Evidence, Groundedness, Status, Verdict
 from analysis.groundedness.head import log_odds, sigmoid
-from analysis.groundedness.kinds import is_claim
+from analysis.groundedness.kinds import is_claim, response_sentences, what_is_missing
 from analysis.groundedness.tokens import claim_start
 from analysis.judge.client import Judge, NotJudged, Question
 from undertow.settings import Settings
@@ -114,11 +114,10 @@ class JudgeScorer:
 
     def score(self, response: str, documents: Sequence[str], query: str | None = None) -> Groundedness:
         """Judge one response; what the model does not answer in time, form and budget is not evaluated."""
-        if not response.strip():
-            return self._result(None, (), "not_evaluated", "the response is empty")
-        if not any(document.strip() for document in documents):
-            return self._result(None, (), "not_evaluated", "no documents were given")
-        spans = [(claim_start(response, *span), span[1]) for span in sentences(response)]
+        lacking = what_is_missing(response, documents)
+        if lacking:
+            return self._result(None, (), "not_evaluated", lacking)
+        spans = [(claim_start(response, *span), span[1]) for span in response_sentences(response)]
         asked = [span for span in spans if is_claim(response[slice(*span)])]
         passages = [passage for i, text in enumerate(documents) for passage in _passages(i, text)]
         try:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.groundedness.base import Claim, Evidence, Groundedness, Status, Verdict
-from analysis.groundedness.citations import read_citations
+from analysis.groundedness.citations import first_number, read_citations
 from analysis.groundedness.company import claim_features, response_features
 from analysis.groundedness.features import (
     EXCHANGE_AT,
@@ -28,13 +28,16 @@ from analysis.groundedness.features import (
     read_reference,
 )
 from analysis.groundedness.head import Calibration, Head, sigmoid
-from analysis.groundedness.kinds import is_claim, looks_english
+from analysis.groundedness.kinds import is_claim, looks_english, response_sentences, what_is_missing
 from analysis.groundedness.tokens import claim_start
 from undertow.text import detect_language, sentences
 
 Floats = NDArray[np.float64]
 _HEAD = 500
 CALIBRATION_SET = "RAGTruth QA, training split"
+READER = 2
+"""Counts how responses have been read: what is a sentence, a claim, a citation. Stands before the digest of the weights
+in every version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +74,10 @@ def read_response(
 ) -> ResponseFacts:
     """Split a response into sentences and compare each claim with the documents."""
     reference = read_reference(documents, [sentences(text) for text in documents], query)
-    whole = sentences(response)
+    whole = response_sentences(response)
     spans = tuple((claim_start(response, *span), span[1]) for span in whole)
-    read = [read_citations(response[slice(*span)], len(documents)) for span in spans]
+    first = first_number(response, len(documents))
+    read = [read_citations(response[slice(*span)], len(documents), first) for span in spans]
     facts = tuple(
         reader.sentence(
             text, (i, len(spans)), reference, listed=spans[i][0] > whole[i][0], cited=cited | _cited_behind(read, i)
@@ -260,10 +264,9 @@ def passage_evidence(fact: SentenceFacts, documents: Sequence[str]) -> Evidence 
 
 def why_not(response: str, documents: Sequence[str]) -> str:
     """Return why a response cannot be judged, or an empty string."""
-    if not response.strip():
-        return "the response is empty"
-    if not any(document.strip() for document in documents):
-        return "no documents were given"
+    lacking = what_is_missing(response, documents)
+    if lacking:
+        return lacking
     if not looks_english(response):
         return f"the response is {_in_language(response)}, and this scorer was made for English"
     read = " ".join(document[:_HEAD] for document in documents)

@@ -8,9 +8,9 @@ from functools import lru_cache
 
 WORD, NUMBER, NAME = 0, 1, 2
 
-_TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,:]\d+)*")
+_TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,:]\d+|['’]\d{3}(?!\d))*")
 _APOSTROPHE = re.compile(r"['’]s?$")
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?:\D|$))")
+_THOUSANDS = re.compile(r"(?<=\d)[,'’](?=\d{3}(?:\D|$))")
 _LIST_MARKER = re.compile(r"\s*(?:[-*•–]\s+|\(?\d{1,2}[.):]\s*(?=\D)|\(?[a-z][.)]\s+)?")
 
 STOPWORDS = frozenset(

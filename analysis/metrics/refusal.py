@@ -13,10 +13,13 @@ from typing import Literal
 
 RefusalKind = Literal["declined", "unknown"]
 
-_ABLE = r"(?:can(?:no|')?t|can not|could(?: not|n't)|(?:am|'m|was|are) (?:not able|unable)|won't|will not)"
+_ABLE = (
+    r"(?:can(?:no|')?t|can not|could(?: not|n't)|(?:am|'m|was|are) (?:not able|unable)"
+    r"|(?:won't|will not)(?: be able)?)"
+)
 _HELP = (
     r"(?:help|assist|provide|share|discuss|answer|give|disclose|comply|fulfill?|do that|support|offer|talk"
-    r"|recommend|advise|process|complete|reveal|engage|continue)"
+    r"|recommend|advise|process|complete|reveal|engage|continue|comment|look (?:up|into)|make that decision)"
 )
 _KNOW = (
     r"(?:know|have (?:any |enough |sufficient |that |the |this |access)|find|locate|see (?:any|that)|determine"
@@ -34,13 +37,18 @@ _MENTION = (
 )
 _MENTIONED = r"(?:mentioned|stated|specified|provided|covered|given|found|described|available|discussed)"
 _NOT = r"(?:do not|does not|don't|doesn't|did not|didn't)"
+_IS = r"(?:is|are|was|were)"
+_CANNOT = r"(?:can(?:no|')t|can not|could(?: not|n't))"
+_KNOWLEDGE = r"(?:information|details?|data|answers?|mention|records?|results?)"
 
 _DECLINED = re.compile(
     rf"\b(?:i|we)(?: am|'m)? ?(?:sorry,? (?:but )?)?(?:i |we )?{_ABLE}(?: to)?(?: \w+ly)? {_HELP}\b"
     r"|\b(?:i|we) (?:must|have to|need to) (?:decline|refuse)\b"
     r"|\b(?:against|not allowed (?:by|under)|violates?) (?:my|our|the) (?:policy|policies|guidelines|programming)\b"
     r"|\bas an ai\b[^.!?]{0,60}\b(?:can(?:no|')?t|not able|unable|do not|don't)\b"
-    r"|\bi(?: am|'m) not (?:allowed|permitted|authori[sz]ed) to\b",
+    r"|\bi(?: am|'m) (?:just |only )?an? (?:\w+ )?(?:assistant|chatbot|model)\b[^.!?]{0,60}\b(?:can(?:no|')?t|unable)\b"
+    r"|\bi(?: am|'m) not (?:allowed|permitted|authori[sz]ed|in a position) to\b|\bi(?:'d| would) rather not\b"
+    r"|\b(?:outside|beyond) (?:of )?(?:what (?:i|we) can|(?:my|our) (?:knowledge|scope|expertise|abilities))\b",
     re.IGNORECASE,
 )
 _UNKNOWN = re.compile(
@@ -48,8 +56,17 @@ _UNKNOWN = re.compile(
     r"|\b(?:i|we) (?:have|found|see) no (?:information|details|answer|record|data|mention|idea)\b"
     r"|\bi(?: am|'m) not (?:sure|certain|aware)\b"
     rf"|\b{_SOURCE} (?:provided )?{_NOT} (?:\w+ly )?{_MENTION}\b"
-    rf"|\b(?:is|are|was) (?:not|nothing) (?:\w+ly )?{_MENTIONED} (?:in|by|within) {_SOURCE}\b"
-    r"|\bthere (?:is|was) (?:no|not enough|insufficient) (?:\w+ )?(?:information|mention|detail|data|answer)\b"
+    rf"|(?:\b{_IS}(?: not|n't| nothing)|^\W*not) (?:\w+ly )?{_MENTIONED}(?: \w+ly)? (?:in|by|within) {_SOURCE}\b"
+    rf"|\bthere(?:'s| {_IS}) (?:no|not enough|insufficient|nothing) (?:\w+ )?(?:{_KNOWLEDGE}|in {_SOURCE})\b"
+    rf"|\bno (?:\w+ )?{_KNOWLEDGE} (?:\w+ )?(?:{_IS}|could be|has been)"
+    r" (?:found|available|retrieved|(?:given|provided)(?! to))\b"
+    rf"|\b{_SOURCE} (?:says?|mentions?|contains?|ha(?:s|ve)|gives?|offers?) (?:nothing|no {_KNOWLEDGE})\b"
+    rf"|\b{_SOURCE} {_IS} silent\b|\bnothing in {_SOURCE} (?:\w+ly )?(?:{_MENTION})s?\b"
+    rf"|\b(?:answer|information|that|this|it) {_IS}(?: not|n't) (?:\w+ly )?in {_SOURCE}\b"
+    rf"|\b(?:that|this|the|such) information {_IS}(?: not|n't) available\b(?! to (?!me\b|us\b))"
+    rf"|\b(?:i|we) lack (?:the |any )?(?:\w+ )?{_KNOWLEDGE}\b"
+    rf"|\b(?:question|it|this|that) {_CANNOT} be (?:answered|determined|confirmed|told)"
+    rf"(?=\W*$| (?:from|by|with|using|based on|in|within) {_SOURCE}\b)"
     r"|\b(?:unable|not possible|impossible) to (?:answer|determine|find|provide|say)\b",
     re.IGNORECASE,
 )
@@ -75,6 +92,9 @@ class Refusal:
 def find_refusal(text: str) -> Refusal | None:
     """Return the first refusing phrase of a text, if there is one."""
     plain = text.replace("’", "'")
+    lower = plain.lower()
+    if not any(cue in lower for cue in _CUES):
+        return None
     found = [
         Refusal(kind, match.start(), match.end())
         for kind, pattern in _PATTERNS
@@ -93,5 +113,10 @@ def is_refusal(response: str) -> bool:
 
 
 _PATTERNS: tuple[tuple[RefusalKind, re.Pattern[str]], ...] = (("declined", _DECLINED), ("unknown", _UNKNOWN))
+# Every phrase holds one of them; most sentences hold none, and the expressions are slow.
+_CUES = (
+    "n't", "not", "unable", "cant", "no ", "lack", "decline", "refuse", "silent", "outside", "beyond", "against",
+    "violat", "impossible", "insufficient", "rather",
+)  # fmt: skip
 _OPENING = 200
 _LONGEST_REMAINDER = 400

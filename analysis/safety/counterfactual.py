@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.safety.identity import TERMS
+from analysis.safety.identity import CAPITALISED, TERMS
 
 ENOUGH = 20
 """Fewest answers of a group before its rate is compared."""
@@ -36,7 +36,7 @@ _PERSON = re.compile(
     re.IGNORECASE,
 )
 _SELF = re.compile(r"\b(?:I am|I'm|being|(?:he|she) is)\W+(?:an?\W+)?$", re.IGNORECASE)
-_ARTICLE = re.compile(r"\ban?(?= \{)", re.IGNORECASE)
+_ARTICLE = re.compile(r"\b(a)n?(?= \{)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,14 @@ class Template:
         The prompt in lower case, its term replaced by the attribute in braces, an article before it by `a`.
     attribute, term
         The attribute, and the term that stood there.
+    frame
+        As `text`, in the letters and spaces of the prompt.
     """
 
     text: str
     attribute: str
     term: str
+    frame: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +111,25 @@ def template_of(prompt: str) -> Template | None:
     of_a_person = _PERSON.match(prompt, match.end()) or _SELF.search(prompt[: match.start()])
     if (attribute in _AMBIGUOUS or term == "straight") and not of_a_person:
         return None
-    text = f"{prompt[: match.start()]}{{{attribute}}}{prompt[match.end() :]}"
-    return Template(" ".join(_ARTICLE.sub("a", text).lower().split()), attribute, term)
+    frame = _ARTICLE.sub(r"\1", f"{prompt[: match.start()]}{{{attribute}}}{prompt[match.end() :]}")
+    return Template(" ".join(frame.lower().split()), attribute, term, frame)
 
 
 def counterfactual_prompts(prompts: Iterable[str]) -> list[dict[str, str]]:
-    """Write every group of an attribute into every template of the traffic.
+    """Write every group of an attribute into every template of the traffic, in the words of its first prompt.
 
     Returns
     -------
     list of dict
         `template`, `attribute`, `term` and `prompt`, sorted; ready for JSON lines.
     """
-    templates = {(found.text, found.attribute) for prompt in prompts if (found := template_of(prompt))}
+    frames: dict[tuple[str, str], str] = {}
+    for prompt in prompts:
+        if found := template_of(prompt):
+            frames.setdefault((found.text, found.attribute), found.frame)
     return [
-        {"template": text, "attribute": attribute, "term": term, "prompt": _filled(text, attribute, term)}
-        for text, attribute in sorted(templates)
+        {"template": text, "attribute": attribute, "term": term, "prompt": _filled(frame, attribute, term)}
+        for (text, attribute), frame in sorted(frames.items())
         for term in TERMS[attribute]
     ]
 
@@ -144,9 +150,13 @@ def introduced_prompts(prompts: Iterable[str], most: int) -> list[dict[str, str]
     return [row for opening in first for row in counterfactual_prompts(f"{opening} {text}" for text in frequent)]
 
 
-def _filled(text: str, attribute: str, term: str) -> str:
-    article = "an" if term[0] in "aeiou" and not term.startswith("european") else "a"
-    return text.replace(f"a {{{attribute}}}", f"{article} {term}").replace(f"{{{attribute}}}", term)
+def _filled(frame: str, attribute: str, term: str) -> str:
+    """Put a term into a frame; one that opens a sentence, or is always written so, with a capital."""
+    before, _, behind = frame.partition(f"{{{attribute}}}")
+    if term[0] in "aeiou" and term != "european":
+        before = re.sub(r"\b([Aa])(\s+)$", r"\1n\2", before)
+    opens = not before.strip() or before.rstrip()[-1] in ".!?"
+    return before + (term[0].upper() + term[1:] if opens or term in CAPITALISED else term) + behind
 
 
 def compare_groups(

@@ -17,3 +17,8 @@ TERMS: Mapping[str, tuple[str, ...]] = {
     "disability": ("blind", "deaf", "disabled", "able-bodied", "autistic"),
 }  # fmt: skip
 """Attribute to terms; terms of one attribute stand for one another in a sentence."""
+
+CAPITALISED = frozenset(
+    (*TERMS["religion"], *TERMS["nationality"], "asian", "latino", "hispanic", "arab", "african", "european", "romani")
+) - {"atheist"}
+"""Terms that are written with a capital in running text."""

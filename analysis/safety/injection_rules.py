@@ -6,7 +6,8 @@ import base64
 import binascii
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -107,7 +108,7 @@ EXPRESSIONS: Mapping[str, str] = {
 
 _LEET = str.maketrans("013457@$!|", "oieastasil")
 _LOOKALIKES = str.maketrans("аеорсухіјѕԁһӏϲοАВЕКМНОРСТХ", "aeopcyxijsdhlcoABEKMHOPCTX")
-_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
+INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
 _ORDINAL = re.compile(r"\d+[A-Za-z]{1,2}")
 _WORD = re.compile(r"\S+")
 _SPACED = re.compile(r"\b(?:[A-Za-z][ ._*-]){4,}[A-Za-z]\b")
@@ -125,25 +126,27 @@ def undisguised(text: str) -> str:
     Invisible, look-alike and leet-speak letters become plain ones, s p a c e d and backslashed words are joined, and
     what readable text was encoded in base64 or hexadecimal is added at the end.
     """
-    plain = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).translate(_LOOKALIKES)
+    plain = INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).translate(_LOOKALIKES)
     if plain.count("\\") > _SLASHES * len(plain):
         plain = _SLASHED.sub("", plain)
-    hidden = [found for match in islice(_ENCODED.finditer(plain), _MOST_ENCODED) if (found := _decoded(match.group()))]
+    hidden = [found for _, body in encoded(plain) if (found := _readable(body))]
     plain = _WORD.sub(_without_leet, plain)
     plain = _SPACED.sub(lambda match: re.sub(r"[ ._*-]", "", match.group()), plain)
     return "\n".join([plain, *hidden])
 
 
-def _decoded(word: str) -> str:
-    """Return the text that a word encodes, or nothing where it is no text."""
-    for decode in (bytes.fromhex, _base64):
-        try:
-            found = decode(word).decode("ascii")
-        except (ValueError, binascii.Error):
-            continue
-        if found.isprintable() and any(character.isspace() for character in found):
-            return found
-    return ""
+def encoded(text: str) -> Iterator[tuple[Span, bytes]]:
+    """Yield what the first few words that may be hexadecimal or base64 stand for, with their range in the text."""
+    for match in islice(_ENCODED.finditer(text), _MOST_ENCODED):
+        for decode in (bytes.fromhex, _base64):
+            with suppress(ValueError, binascii.Error):
+                yield match.span(), decode(match.group())
+
+
+def _readable(body: bytes) -> str:
+    """Return the text that bytes hold, or nothing where it is none."""
+    found = body.decode("ascii", "replace")
+    return found if body.isascii() and found.isprintable() and any(map(str.isspace, found)) else ""
 
 
 def _base64(word: str) -> bytes:

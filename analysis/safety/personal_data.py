@@ -20,9 +20,9 @@ def _digits(text: str) -> str:
 
 
 def luhn(text: str) -> bool:
-    """Check digit of payment cards (ISO/IEC 7812-1, annex B), for 13 to 19 digits that do not all agree."""
+    """Check digit of payment cards (ISO/IEC 7812-1, annex B), for numbers that begin like one."""
     digits = [int(digit) for digit in reversed(_digits(text))]
-    if not 13 <= len(digits) <= 19 or len(set(digits)) == 1 or digits[-1] not in range(2, 7):
+    if len(set(digits)) == 1 or not _ISSUED.fullmatch(_digits(text)):
         return False
     doubled = (sum(divmod(2 * digit, 10)) for digit in digits[1::2])
     return (sum(digits[::2]) + sum(doubled)) % 10 == 0
@@ -89,6 +89,10 @@ KINDS = (
     Kind("credential", r"\beyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}", 1.0),
     Kind("credential", r"(?i)\b(?:password|passwd|api[_ ]?key|secret)\b ?(?:is|[:=]) ?[\"']?[^\s\"']{8,}", 0.7),
 )
+_ISSUED = re2.compile(
+    r"(?:[2-6]\d{15}|4(?:\d{12}|\d{18})|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11,16}|(?:5[0678]|6\d)\d{11,17})"
+)
+"""Numbers of 16 digits, and those of other lengths that begin as an issuer of cards writes them (ISO/IEC 7812)."""
 _MARKS = frozenset(
     "EMAIL PHONE CARD IBAN NATIONAL_ID IP_ADDRESS CREDENTIAL PRIVATE_KEY".split()  # what the collector writes
 )
@@ -98,7 +102,7 @@ class PersonalData:
     """Patterns with check digits; see `KINDS`."""
 
     name = "personal_data"
-    version = "1"
+    version = "2"
     fields: tuple[Field, ...] = ("response", "prompt")
     threshold = 0.5
 

@@ -24,6 +24,11 @@ class Letter:
     moment: datetime
 
 
+def bar_ms(bucket_s: float) -> float:
+    """Width of the bar of a bucket on an axis of times; left to itself, plotly draws an only one a millisecond wide."""
+    return 800 * bucket_s
+
+
 def styled(figure: go.Figure, height: int, x_range: Range | None = None) -> go.Figure:
     """Set the size, take away what distracts, and give all charts of a page the same x-range."""
     figure.update_layout(
@@ -38,48 +43,47 @@ def styled(figure: go.Figure, height: int, x_range: Range | None = None) -> go.F
         dragmode=False,
         bargap=0.25,
     )
-    figure.update_xaxes(
-        showgrid=False, zeroline=False, ticks="outside", ticklen=3, tickcolor=FAINT, fixedrange=True, automargin=True
-    )
-    figure.update_yaxes(gridcolor=FAINT, zeroline=False, fixedrange=True, automargin=True, nticks=5)
+    dates: dict[str, Any] = {}
     if x_range is not None:
-        figure.update_xaxes(
-            range=list(x_range),
-            type="date",
-            tickformatstops=[
+        dates = {
+            "range": list(x_range),
+            "type": "date",
+            "tickformatstops": [
                 {"dtickrange": [None, 43_200_000], "value": "%H:%M\n%-d %b"},
                 {"dtickrange": [43_200_000, None], "value": "%-d %b"},
             ],
-            hoverformat="%a %-d %b %H:%M",
-        )
+            "hoverformat": "%a %-d %b %H:%M",
+        }
+    figure.update_xaxes(
+        showgrid=False,
+        zeroline=False,
+        ticks="outside",
+        ticklen=3,
+        tickcolor=FAINT,
+        fixedrange=True,
+        automargin=True,
+        **dates,
+    )
+    figure.update_yaxes(gridcolor=FAINT, zeroline=False, fixedrange=True, automargin=True, nticks=5)
     return figure
 
 
 def add_letters(figure: go.Figure, letters: Sequence[Letter], x_range: Range) -> None:
     """Draw each change within the range as a vertical over the whole height, its letter above."""
-    for letter in letters:
-        if not x_range[0] <= letter.moment <= x_range[1]:
-            continue
-        figure.add_shape(
-            type="line",
-            x0=letter.moment,
-            x1=letter.moment,
-            y0=0,
-            y1=1,
-            yref="paper",
-            xref="x",
-            line={"color": REFERENCE, "width": 1, "dash": "dot"},
-        )
-        figure.add_annotation(
-            x=letter.moment,
-            y=1,
-            yref="paper",
-            xref="x",
-            yanchor="bottom",
-            showarrow=False,
-            text=f"<b>{letter.letter}</b>",
-            font={"size": 11, "color": REFERENCE},
-        )
+    shown = [letter for letter in letters if x_range[0] <= letter.moment <= x_range[1]]
+    if not shown:
+        return
+    line = {"type": "line", "xref": "x", "yref": "paper", "y0": 0, "y1": 1}
+    line["line"] = {"color": REFERENCE, "width": 1, "dash": "dot"}
+    name = {"xref": "x", "yref": "paper", "y": 1, "yanchor": "bottom", "showarrow": False}
+    name["font"] = {"size": 11, "color": REFERENCE}
+    # All at once: `add_shape` and `add_annotation` check what is there again for each one that comes.
+    layout = figure.layout
+    layout.shapes = [*layout.shapes, *({**line, "x0": at.moment, "x1": at.moment} for at in shown)]
+    layout.annotations = [
+        *layout.annotations,
+        *({**name, "x": at.moment, "text": f"<b>{at.letter}</b>"} for at in shown),
+    ]
 
 
 def shade(figure: go.Figure, start: datetime, end: datetime) -> None:

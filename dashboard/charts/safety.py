@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.base import Letter, Range, add_letters, styled
+from dashboard.charts.base import Letter, Range, add_letters, bar_ms, styled
 from dashboard.palette import TOPIC_COLORS
 
 
 def findings(
     table: pd.DataFrame, titles: Mapping[str, str], letters: Sequence[Letter], x_range: Range, height: int = 260
 ) -> go.Figure:
-    """Findings per bucket and detector as a share of the calls with text, stacked.
+    """Findings per day and detector as a share of the calls with text, stacked.
 
     Parameters
     ----------
-    table : columns ``x`` (naive local), ``name``, ``n`` and ``calls``, the calls with text of the bucket.
+    table : columns ``x`` (naive local), ``name``, ``n`` and ``calls``, the calls with text of the day.
     titles : what each detector looks for; its order gives the colours.
     """
     figure = go.Figure()
@@ -31,6 +31,7 @@ def findings(
                 x=part["x"],
                 y=100 * part["n"] / part["calls"],
                 name=title,
+                width=bar_ms(86_400),
                 marker={"color": TOPIC_COLORS[index % len(TOPIC_COLORS)], "line": {"width": 0}},
                 customdata=part[["n", "calls"]],
                 hovertemplate="%{y:.2f} % (%{customdata[0]} of %{customdata[1]:,})<extra>" + title + "</extra>",

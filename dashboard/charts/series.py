@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.base import Letter, Range, add_letters, interval_bars, label_end, styled
+from dashboard.charts.base import Letter, Range, add_letters, bar_ms, interval_bars, label_end, styled
 from dashboard.formats import escape, wilson
 from dashboard.palette import ACCENT, ACCENT_BAND, OTHER, RED, REFERENCE, TOPIC_COLORS
 
@@ -79,13 +79,19 @@ def _band(x: Sequence[datetime], low: Sequence[Any], high: Sequence[Any]) -> go.
 
 
 def stacked_cost(
-    table: pd.DataFrame, spikes: Sequence[datetime], letters: Sequence[Letter], x_range: Range, height: int = 260
+    table: pd.DataFrame,
+    spikes: Sequence[datetime],
+    letters: Sequence[Letter],
+    x_range: Range,
+    bucket_s: float,
+    height: int = 260,
 ) -> go.Figure:
     """Cost per bucket by model, the dearest model at the bottom; buckets that are spikes carry a mark.
 
     Parameters
     ----------
     table : columns ``x``, ``model``, ``cost`` in US dollars.
+    bucket_s : width of a bucket.
     """
     figure = go.Figure()
     priced = table[table["cost"].notna()]
@@ -96,6 +102,7 @@ def stacked_cost(
             go.Bar(
                 x=part["x"],
                 y=part["cost"],
+                width=bar_ms(bucket_s),
                 name=escape(model),
                 marker={"color": TOPIC_COLORS[index] if index < 5 else OTHER, "line": {"width": 0}},
                 hovertemplate="$%{y:.3g}<extra>" + escape(model) + "</extra>",
@@ -149,11 +156,12 @@ def latency(table: pd.DataFrame, letters: Sequence[Letter], x_range: Range, heig
 
 
 def counts(table: pd.DataFrame, letters: Sequence[Letter], x_range: Range, unit: str, height: int = 190) -> go.Figure:
-    """A count per bucket as bars; columns ``x`` and ``n``."""
+    """A count per hour as bars; columns ``x`` and ``n``."""
     figure = go.Figure(
         go.Bar(
             x=table["x"],
             y=table["n"],
+            width=bar_ms(3_600),
             marker={"color": ACCENT, "line": {"width": 0}},
             hovertemplate=f"%{{y:,}} {escape(unit)}<extra></extra>",
         )

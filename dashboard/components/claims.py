@@ -58,7 +58,7 @@ def source_html(document: Mapping[str, Any], claims: Sequence[Mapping[str, Any]]
 def claim_notes(claims: Sequence[Mapping[str, Any]]) -> str:
     """One line for each claim that no source supports."""
     lines = [
-        f"<li>Claim {number}: {status(str(claim['verdict']))}, support {float(claim['support'] or 0):.2f} of 1</li>"
+        f"<li>Claim {number}: {status(str(claim['verdict']))}, probability of support {claim['support'] or 0:.2f}</li>"
         for number, claim in numbered(claims)
         if claim["verdict"] != "supported"
     ]

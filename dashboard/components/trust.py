@@ -10,18 +10,38 @@ import streamlit as st
 from dashboard import data
 from dashboard.charts import base, reliability
 from dashboard.components import cards, text
-from dashboard.formats import NONE, escape, percent, shorten, wilson
+from dashboard.formats import NONE, escape, percent, shorten, span_text, wilson
 from dashboard.screen import Screen
+from undertow.clock import utc_now
 
 VERDICTS_TO_RECALIBRATE = 100
 _FEWEST_VERDICTS = 20
 _SHOWN = 8
+_JUDGED_ANEW = "groundedness,trends,flags"
 _TITLES: Mapping[str, str] = {
     "answer_relevance": "Answer is about something else",
     "context_relevance": "No document is near the question",
     "context_utilisation": "No sentence of the documents is used",
     "consistency": "Answered otherwise at other times",
 }
+
+
+def draw_versions(screen: Screen) -> None:
+    """Where several scorers or versions judged the answers of the charts: which, when, and how to judge all by one."""
+    rows = data.rows("scorer_versions", screen.filters, screen.timeline())
+    if len(rows) < 2:
+        return
+    judged = "; ".join(
+        f"{row['evaluator']} {row['evaluator_version']}: {row['n']:,} answers of"
+        f" {span_text(row['oldest'], row['newest'], screen.zone)}"
+        for row in rows
+    )
+    days = (utc_now() - min(row["oldest"] for row in rows[1:])).days + 1
+    st.html(
+        f'<p class="ut-small">{text.status("watch", "scorer changed")}'
+        f" A step in grounded answers may come from the scorer: {escape(judged)}. To judge all by the first:"
+        f" <code>undertow analyze --only {_JUDGED_ANEW} --since {days}d</code></p>"
+    )
 
 
 def draw_reliability(screen: Screen) -> None:
@@ -42,13 +62,13 @@ def draw_reliability(screen: Screen) -> None:
         return
     st.plotly_chart(reliability.diagram(rows), config=base.CONFIG, height=260, key="reliability")
     held = data.rows("calibration_in_force")
-    learned = f"The risk was calibrated on {held[0]['calibration_set']}." if held else ""
-    more = (
-        f" {VERDICTS_TO_RECALIBRATE - verdicts} more verdicts, and `{command}` can recalibrate it."
-        if verdicts < VERDICTS_TO_RECALIBRATE
-        else f" `{command}` recalibrates it by these verdicts."
-    )
-    st.html(f'<p class="ut-small">{escape(learned + more).replace("`", "")}</p>')
+    learned_from = str(held[0]["calibration_set"]) if held else ""
+    said = f"The risk was calibrated on {escape(learned_from)}. " if held else ""
+    if verdicts < VERDICTS_TO_RECALIBRATE:
+        said += f"{VERDICTS_TO_RECALIBRATE - verdicts} more verdicts, and <code>{command}</code> can recalibrate it."
+    elif not learned_from.startswith(f"{verdicts} "):
+        said += f"<code>{command}</code> says what recalibration by these {verdicts:,} verdicts would change."
+    st.html(f'<p class="ut-small">{said}</p>')
 
 
 def draw_judgements(screen: Screen) -> None:

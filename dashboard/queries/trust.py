@@ -12,13 +12,22 @@ NAMED = {
         GROUP BY bin
         ORDER BY bin
     """,
+    "scorer_versions": """
+        SELECT e.evaluator, e.evaluator_version, count(*) AS n, min(i.start_time) AS oldest, max(i.start_time) AS newest
+        FROM evaluations e JOIN interactions i ON i.interaction_id = e.target_id
+        WHERE e.name = 'groundedness' AND e.target_kind = 'interaction' AND e.run_id IS NOT NULL
+          AND e.value IS NOT NULL AND {scope}
+        GROUP BY ALL
+        ORDER BY max(e.load_seq) DESC, n DESC
+        LIMIT 10
+    """,
     "calibration_in_force": """
         SELECT calibration_set, count(*) AS n
         FROM evaluations
         WHERE name = 'groundedness' AND target_kind = 'interaction' AND run_id IS NOT NULL
           AND calibration_set IS NOT NULL
         GROUP BY calibration_set
-        ORDER BY n DESC, calibration_set
+        ORDER BY max(load_seq) DESC, n DESC, calibration_set
         LIMIT 1
     """,
     "other_judgements": """

@@ -132,7 +132,7 @@ def draw() -> None:
     text.lead(sentence(table, found, fired))
     bucket = {3_600: "hour", 21_600: "6 hours", 86_400: "day", 604_800: "week"}[width]
     text.heading("Cost by model", f"US dollars per {bucket}")
-    figure = charts.stacked_cost(table, found, series.letters(now), now.local_range(now.timeline()))
+    figure = charts.stacked_cost(table, found, series.letters(now), now.local_range(now.timeline()), width)
     st.plotly_chart(figure, config=base.CONFIG, height=260, key="cost")
     text.marks(now)
     left, right = st.columns([0.62, 0.38], gap="large")

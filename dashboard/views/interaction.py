@@ -39,7 +39,17 @@ def draw_list() -> None:
         }
     )
     event = st.dataframe(
-        table, hide_index=True, height="content", on_select="rerun", selection_mode="single-row", key=f"calls_{page}"
+        table,
+        hide_index=True,
+        height="content",
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"calls_{page}",
+        column_config={
+            "when": st.column_config.TextColumn("when ▾"),
+            "latency": st.column_config.TextColumn(alignment="right"),
+            "cost": st.column_config.TextColumn(alignment="right"),
+        },
     )
     chosen = event["selection"]["rows"]
     if chosen and chosen[0] < len(rows):

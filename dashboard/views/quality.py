@@ -110,6 +110,7 @@ def draw() -> None:
         with left if index % 2 == 0 else right:
             draw_rate(spec, table, totals, past)
     text.marks(now)
+    trust.draw_versions(now)
     safety.draw(now, table)
     left, right = st.columns(2, gap="large")
     with left:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from dashboard.charts import base, drift, series, topic_map
+from dashboard.components import strips
 from dashboard.palette import TOPIC_COLORS, topic_colors
 
 START = datetime(2026, 3, 1)
@@ -45,29 +46,31 @@ def test_timeline_shows_the_loudest_service_of_each_day() -> None:
     assert (top["field"], top["segment"], top["ratio"]) == ("prompt", "two", 1.5)
 
 
-def test_timeline_draws_letters_inside_the_range_only_and_escapes_sentences() -> None:
-    figure = drift.timeline(drift.strongest(checks()), LETTERS, RANGE)
-    texts = [annotation.text for annotation in figure.layout.annotations]
-    assert "<b>A</b>" in texts
-    assert "<b>Z</b>" not in texts
-    assert "<b>sentence" not in str(figure.to_dict()["data"])
+def test_strips_draw_letters_inside_the_range_only_and_escape_sentences() -> None:
+    told = strips.html_of(drift.strongest(checks()), LETTERS, RANGE, START + timedelta(days=5))
+    assert ">A</span>" in told
+    assert ">Z</span>" not in told
+    assert "<b>sentence" not in told
+    assert told.count('class="bar drifted"') == 1
+    assert 'class="past" style="width:50.00%"' in told
 
 
-def test_charts_have_a_fixed_height_and_the_same_range() -> None:
+def test_charts_of_a_page_have_a_fixed_height_and_the_same_range() -> None:
     table = pd.DataFrame({"x": [START], "k": [1], "n": [2]})
-    figures = [drift.timeline(drift.strongest(checks()), [], RANGE), series.rate(table, [], RANGE)]
+    day = drift.strongest(checks())
+    figures = [drift.evidence(day[day["field"] == "prompt"], [], RANGE), series.rate(table, [], RANGE)]
     assert all(figure.layout.height for figure in figures)
     assert all(tuple(figure.layout.xaxis.range) == RANGE for figure in figures)
 
 
 def test_empty_tables_make_figures() -> None:
     empty = checks().iloc[:0]
-    drift.timeline(drift.strongest(empty), LETTERS, RANGE)
+    strips.html_of(drift.strongest(empty), LETTERS, RANGE, START)
     drift.evidence(drift.strongest(empty), LETTERS, RANGE)
     drift.contributions([], {})
     series.rate(pd.DataFrame({"x": [], "k": [], "n": []}), LETTERS, RANGE)
     series.latency(pd.DataFrame({"x": [], "p50": [], "p95": []}), LETTERS, RANGE)
-    series.stacked_cost(pd.DataFrame({"x": [], "model": [], "cost": []}), [], LETTERS, RANGE)
+    series.stacked_cost(pd.DataFrame({"x": [], "model": [], "cost": []}), [], LETTERS, RANGE, 86_400)
     series.worst_slices([])
 
 
@@ -146,6 +149,15 @@ def test_a_heavier_name_has_the_larger_unseen_symbol_so_that_it_wins_where_names
     assert [item["name"] for item in coarse["data"]] == ["{large}", "small"]
     sizes = [item["symbolSize"] for item in (*coarse["data"], *fine["data"])]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_the_map_leaves_room_for_the_names_at_its_edges() -> None:
+    short, long = (
+        map_option(map_points(1000), [topic_map.Name("n" * length, 999, 5, 0.5)])["xAxis"] for length in (4, 20)
+    )
+    width = long["max"] - long["min"]
+    assert (long["max"] - 999) / width * 350 >= 20 * 7 / 2
+    assert short["max"] - short["min"] < width
 
 
 def test_with_an_area_selected_only_names_that_cannot_overlap_are_drawn() -> None:

@@ -63,7 +63,7 @@ def test_verdicts_are_drawn_against_the_risk_and_say_how_many_are_missing(
     assert "so far" not in text
 
 
-def test_other_judgements_are_shares_with_interval_and_n(own_store, tmp_path, app_over: Start) -> None:
+def test_other_judgements_are_shares_with_n_and_a_new_scorer_is_told(own_store, tmp_path, app_over: Start) -> None:
     rows = [
         {
             "evaluation_id": f"x{n}",
@@ -78,10 +78,15 @@ def test_other_judgements_are_shares_with_interval_and_n(own_store, tmp_path, ap
         for n, row in enumerate(scored(own_store))
     ]
     own_store.commit({"evaluations": pa.Table.from_pylist(rows)}, key="polite")
+    sql = "SELECT * FROM evaluations WHERE name = 'groundedness' AND run_id IS NOT NULL AND value IS NOT NULL LIMIT 3"
+    older = [{**row, "evaluator_version": "0-older", "load_seq": None} for row in own_store.query(sql).to_pylist()]
+    own_store.commit({"evaluations": pa.Table.from_pylist(older).drop_columns("load_seq")}, key="older")
     own_store.close()
     text = html_of(open_page(app_over(tmp_path), "quality"))
     assert "Fails the rubric polite" in text
     assert "100\u202f% ±" in text
+    assert "0-older: 3 answers" in text
+    assert "undertow analyze --only groundedness,trends,flags --since" in text
 
 
 def test_the_diagram_draws_each_bin_with_its_interval_inside_the_frame() -> None:

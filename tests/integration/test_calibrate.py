@@ -159,6 +159,7 @@ def test_taken_back_everything_is_as_before(folder) -> None:
     give(folder, range(0, ANSWERS, 3), label="grounded")
     second = run("--apply")[1]
     assert first["version"] != second["version"]
+    assert run("--apply")[1]["version"] == second["version"]  # the same once more is no further step
     assert run("--revert")[1]["version"] == first["version"]
     assert [row["value"] for row in stored(folder)] == pytest.approx([row["value"] for row in mapped])
     assert run("--revert")[1]["version"] == "none"
@@ -167,12 +168,13 @@ def test_taken_back_everything_is_as_before(folder) -> None:
     assert (result.exit_code, body["status"]) == (1, "nothing_to_revert")
 
 
-def test_a_recalibration_of_another_version_of_the_scorer_is_not_used(folder, monkeypatch) -> None:
+def test_a_recalibration_of_another_version_of_the_scorer_is_not_used_and_says_so(folder, monkeypatch, caplog) -> None:
     give(folder, range(ANSWERS))
     run("--apply")
     monkeypatch.setattr("analysis.groundedness.lexical.LexicalScorer.version", "2-other")
     with EmbeddedStore(folder / "undertow.duckdb") as store:
         assert configured_scorer(store, Settings(data_dir=folder)).version == "2-other"
+    assert "so lexical 2-other judges with its own probability" in caplog.text
     result, body = run()
     assert result.exit_code == 1
     assert "another scorer or version" in body["sentence"]

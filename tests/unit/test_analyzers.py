@@ -69,6 +69,21 @@ def test_analysing_the_past_again_reads_what_was_analysed_before(store, settings
     assert run.rows == 1
 
 
+def test_a_document_without_text_keeps_its_number_in_citations(store, settings) -> None:
+    said = "Dogs are not allowed on board [2]. Tickets cost 24 euros [1]."
+    texts = [None, "Dogs are not allowed on board."]
+    documents = [
+        {"document_row_id": f"d{rank}", "interaction_id": "t:a", "trace_id": "t", "rank": rank, "content": text}
+        for rank, text in enumerate(texts)
+    ]
+    answer = {**call(1, NOW), "interaction_id": "t:a", "response": said, "response_text_hash": "h", "language": "en"}
+    commit(store, interactions=[answer], documents=documents)
+    Pipeline(store, settings, only=["groundedness"]).run()
+    found = rows(store, "SELECT verdict, document_row_id FROM claims ORDER BY start_char")
+    assert [row["verdict"] for row in found] == ["supported", "unsupported"]
+    assert found[0]["document_row_id"] == "d1"
+
+
 def test_a_thumb_without_a_value_counts_as_nothing(store, settings) -> None:
     commit(store, interactions=[call(1, NOW)], feedback=[thumb(1, call(1, NOW)["interaction_id"], None)])
     Pipeline(store, settings, only=["trends", "flags"]).run()

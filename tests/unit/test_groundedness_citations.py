@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.groundedness import load_scorer
-from analysis.groundedness.citations import read_citations
+from analysis.groundedness.citations import first_number, read_citations
 
 DOCUMENTS = [
     "The ferry to Aldra leaves Port Ness at 8:15 every Friday. Tickets cost 24 euros for adults.",
@@ -30,6 +30,8 @@ DOCUMENTS = [
         ("Document 7 is a form.", set()),
         ("The documents 1.5 metres long are old.", set()),
         ("Tickets cost 24 euros.", set()),
+        ("Dogs are not allowed [2](https://ferry.example/rules?id=77).", {1}),
+        ("See [the rules](https://ferry.example/rules/2).", set()),
     ],
 )
 def test_documents_are_cited_by_number_from_one_on(sentence: str, cited: set[int]) -> None:
@@ -38,12 +40,26 @@ def test_documents_are_cited_by_number_from_one_on(sentence: str, cited: set[int
     assert (blanked == sentence) is not bool(cited)
 
 
+@pytest.mark.parametrize(
+    ("response", "cited"),
+    [
+        ("Dogs are not allowed [1]. They cost 24 euros [0].", {0, 1}),
+        ("Document 0 says so.", {0}),
+        ("It says so [0-2].", {0, 1, 2}),
+        ("Between [0, 5] degrees [1].", {0}),
+        ("Both [0] and [3].", {2}),
+    ],
+)
+def test_an_answer_that_cites_a_document_0_counts_from_zero(response: str, cited: set[int]) -> None:
+    assert read_citations(response, 3, first_number(response, 3))[1] == cited
+
+
 @pytest.mark.parametrize("mark", ["(documents 1-3)", "[1–3]", "Passages 1 - 3", "[1, 2-3]"])
 def test_a_range_cites_what_lies_between(mark: str) -> None:
     assert read_citations(mark, 3)[1] == {0, 1, 2}
 
 
-@pytest.mark.parametrize("mark", ["[1]", "[^1]", "【4:0†source】", "(documents 1-2)"])
+@pytest.mark.parametrize("mark", ["[1]", "[^1]", "【4:0†source】", "(documents 1-2)", "[0]", "[1](https://a.b/c?d=77)"])
 def test_the_way_of_citing_makes_no_supported_claim_suspect(mark: str) -> None:
     claim = load_scorer("lexical").score(f"Tickets cost 24 euros for adults {mark}.", DOCUMENTS)
     assert claim.risk is not None and claim.risk < 0.15

@@ -16,8 +16,10 @@ from analysis.groundedness.encoder import (
 )
 from analysis.groundedness.features import Passage, read_reference
 from analysis.groundedness.windows import MEETINGS, WindowMaker, WordPieces, meetings, pack_passages, rank_passages
+from analysis.scoring import plain_scorer
 from tests.unit.exchanged_facts import DOCUMENTS, FACTS_AND_SWAPS
-from undertow.errors import ModelMissingError
+from undertow.config import load_settings
+from undertow.errors import ConfigError, ModelMissingError
 from undertow.text import sentences
 
 
@@ -53,6 +55,15 @@ def test_a_scorer_with_a_model_needs_a_folder_that_holds_one() -> None:
         load_scorer("lexical:/some/model")
     with pytest.raises(ValueError, match="unknown groundedness scorer 'oracle'"):
         load_scorer("oracle")
+
+
+def test_without_a_name_the_configured_scorer_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_scorer().name == "lexical"
+    monkeypatch.setenv("UNDERTOW_GROUNDEDNESS__SCORER", "encoder")
+    assert load_scorer().name == "encoder"
+    monkeypatch.setenv("UNDERTOW_GROUNDEDNESS__SCORER", "lexicl")
+    with pytest.raises(ConfigError, match=r"groundedness\.scorer: unknown groundedness scorer 'lexicl'"):
+        plain_scorer(load_settings().settings)
 
 
 def weigh(forms: frozenset[str]) -> float:

@@ -73,7 +73,7 @@ def test_a_number_may_come_from_the_question() -> None:
 
 
 def test_numbers_are_compared_by_value() -> None:
-    assert plain_number("1,200.00") == plain_number("1200") == plain_number("1200.0")
+    assert plain_number("1,200.00") == plain_number("1200") == plain_number("1200.0") == plain_number("1'200")
     assert plain_number("9:00") == "9"
     assert plain_number("007") == "7"
     assert plain_number("0") == "0"
@@ -104,7 +104,9 @@ def test_a_list_marker_is_no_part_of_the_claim() -> None:
     "sentence",
     ["Hello there!", "How can I help you today?", "I hope this helps.", "I'm sorry, I can't help with that.", "Yes.",
      "I could not find this in the documents.", "Here are the steps:", "***",
-     "Please let me know if you have any questions."],
+     "Please let me know if you have any questions.", "Hello, how may I help you?", "Sure, I can help you with that.",
+     "Got it.", "Thank you for your patience.", "Sorry, I didn't understand your question.", "You're welcome!",
+     "(Not mentioned in the passages)", "The documents say nothing about fees in 2031.", "```\nfee = 5\n```"],
 )  # fmt: skip
 def test_small_talk_questions_and_refusals_are_no_claims(sentence: str) -> None:
     assert not is_claim(sentence)
@@ -113,10 +115,24 @@ def test_small_talk_questions_and_refusals_are_no_claims(sentence: str) -> None:
 @pytest.mark.parametrize(
     "sentence",
     ["The fee is waived for students.", "I don't know why, but the account is free for members.", "It costs EUR 5.",
-     "Sorry for the delay, the transfer of 300 euros was executed.", "You can block the card in the app."],
+     "Sorry for the delay, the transfer of 300 euros was executed.", "You can block the card in the app.",
+     "Hello, the card is free.", "Sorry, the app was discontinued.", "Here is the thing: the branch is closed.",
+     "Welcome gifts are sent to new customers.", "Absolutely free for students.",
+     "The documents say nothing about students, the others pay 20 euros."],
 )  # fmt: skip
 def test_statements_are_claims(sentence: str) -> None:
     assert is_claim(sentence)
+
+
+def test_what_stands_behind_a_block_of_code_is_judged() -> None:
+    thought = "<think>\nIt may be 80.\n</think>\n"
+    response = f"{thought}Run this:\n```sql\nSELECT 1;\n```\nThe fee is 90 euros.\r\n\r\nIt is due in May."
+    claims = load_scorer().score(response, ["The fee is 20 euros and due in May. Run the query once a month."]).claims
+    assert [claim.text for claim in claims if claim.verdict != "not_a_claim"] == [
+        "The fee is 90 euros.",
+        "It is due in May.",
+    ]
+    assert [claim.text[:7] for claim in claims[:3]] == ["<think>", "Run thi", "```sql\n"]
 
 
 @pytest.mark.parametrize(

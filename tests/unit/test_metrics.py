@@ -84,6 +84,16 @@ def test_positive_feedback_is_no_reason() -> None:
         ("There is no information about mortgages.", "unknown"),
         ("Unable to answer based on given passages.", "unknown"),
         ("I'm not sure about that.", "unknown"),
+        ("I won't be able to help you with that.", "declined"),
+        ("I'd rather not discuss that.", "declined"),
+        ("That is outside what I can help with.", "declined"),
+        ("I'm just an assistant and can't make that decision.", "declined"),
+        ("The handbook says nothing about this.", "unknown"),
+        ("No relevant information was found in the sources.", "unknown"),
+        ("This question cannot be answered from the documents.", "unknown"),
+        ("There's no mention of a Silver card.", "unknown"),
+        ("The fee isn't mentioned in the documents.", "unknown"),
+        ("I lack the information needed to answer this.", "unknown"),
     ],
 )
 def test_refusals_are_found(text: str, kind: str) -> None:
@@ -103,6 +113,11 @@ def test_refusals_are_found(text: str, kind: str) -> None:
         "Customers who are not able to attend can send a proxy.",
         "I can help with that: open the app and choose Cards.",
         "We do not charge a fee for this.",
+        "A married person cannot be claimed as a dependent.",
+        "The plant cannot be found in Europe.",
+        "The counter is outside the branch, and change is not available there.",
+        "Trim the fat from the outside; no data is sent to the shop.",
+        "No information is given to your employer.",
     ],
 )
 def test_answers_that_contain_negations_are_no_refusals(text: str) -> None:

@@ -41,13 +41,17 @@ def test_a_word_that_describes_a_thing_names_no_group() -> None:
 def test_every_group_is_written_into_every_template_once() -> None:
     made = counterfactual_prompts(["As a deaf customer, may I call?", "as a blind customer, may I call?", "Hello"])
     assert [row["term"] for row in made] == list(TERMS["disability"])
-    assert "as an able-bodied customer, may i call?" in {row["prompt"] for row in made}
+    assert "As an able-bodied customer, may I call?" in {row["prompt"] for row in made}
     assert all(template_of(row["prompt"]).text == row["template"] for row in made)
+    capitals = counterfactual_prompts(["Muslim clients at DB?", "Is a Polish client of the DB asked more?"])
+    assert {"Atheist clients at DB?", "Jewish clients at DB?", "Is an Indian client of the DB asked more?"} <= {
+        row["prompt"] for row in capitals
+    }
 
 
 def test_where_nobody_names_a_group_each_is_put_before_the_most_frequent_prompts() -> None:
     made = introduced_prompts(["May I call?", "May  I call?", "Is it open?", "I am deaf, may I call?"], most=1)
-    assert {row["prompt"].partition(". ")[2] for row in made} == {"may i call?"}
+    assert {row["prompt"].partition(". ")[2] for row in made} == {"May I call?"}
     assert {(row["attribute"], row["term"]) for row in made} == {(a, t) for a, terms in TERMS.items() for t in terms}
     assert all(template_of(row["prompt"]).text == row["template"] for row in made)
 

@@ -38,7 +38,9 @@ class AnalysisSettings(Section):
 class GroundednessSettings(Section):
     """The scorer of groundedness."""
 
-    scorer: str = Field(default="lexical", description="Name of the scorer")
+    scorer: str = Field(
+        default="lexical", description="`lexical`, `encoder`, `judge`, or `nli:/path/to/a/cross-encoder`"
+    )
 
 
 class Rubric(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from undertow.store.read_parts import GROUNDED, NEW, OWN, REFUSED, SAFETY_NAMES, THUMBS
 
+# Documents without text keep their place: answers cite by number.
 ANSWERS_WITH_DOCUMENTS = f"""
 WITH answers AS (
     SELECT interaction_id, response, prompt, response_text_hash FROM semantic_interactions
@@ -12,9 +13,9 @@ WITH answers AS (
 SELECT a.*, d.document_row_ids, d.contents, d.content_hashes
 FROM answers a LEFT JOIN (
     SELECT interaction_id, list(document_row_id ORDER BY rank, document_row_id) AS document_row_ids,
-           list(content ORDER BY rank, document_row_id) AS contents,
-           list(content_hash ORDER BY rank, document_row_id) AS content_hashes
-    FROM documents WHERE content IS NOT NULL GROUP BY interaction_id
+           list(coalesce(content, '') ORDER BY rank, document_row_id) AS contents,
+           list(coalesce(content_hash, '') ORDER BY rank, document_row_id) AS content_hashes
+    FROM documents GROUP BY interaction_id
 ) d USING (interaction_id)
 ORDER BY interaction_id
 """
