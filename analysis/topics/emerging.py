@@ -1,9 +1,8 @@
 """Emerging subjects: parts of the current window that the reference hardly knew, counted in sessions.
 
-The pieces of both windows are joined in a tree of nested cells (`analysis.topics.nested`), so that a subject is tested
-at its own size wherever it lies: a small one among outliers as well as a large one amid known topics. Nodes with more
-current sessions than chance gives them (`analysis.topics.scan`) are subjects; a session counts once, because a
-session of near-duplicates is one person asking once.
+Every piece of both windows is as strong as the cells are, on average, that hold it in many divisions
+(`analysis.topics.scan`); the current pieces that chance does not explain are gathered into subjects. A session counts
+once, because a session of near-duplicates is one person asking once.
 """
 
 from __future__ import annotations
@@ -13,17 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from analysis.drift.arrays import Groups
 from analysis.topics.geometry import BoolArray, FloatArray, IntArray, mean_directions, unit_rows
-from analysis.topics.nested import Nested, nest
-from analysis.topics.pieces import Groups, Window, read_window
-from analysis.topics.scan import LEAST_SESSIONS, Tested, leaders, test_nodes
+from analysis.topics.pieces import Window, read_window
+from analysis.topics.scan import LEAST_LIFT, LEAST_SESSIONS, LEAST_SHARE, Scan, scan
 
 LEAST_REFERENCE = 20
-# In 20 streams without anything new ten looks each, at all that came so far, found .15 false subjects a stream.
+# In 32 streams without anything new ten looks each, at all that came so far, found .09 false subjects a stream.
 LEVEL = 0.03
 # A piece is left out of a subject where it is that much more like the reference's pieces inside the subject's node
 # than like the current ones (difference of mean cosines): the known neighbour of a new subject.
 KNOWN_MARGIN = 0.05
+# Part of the divisions in which two pieces of one subject share a cell.
+TOGETHER = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,7 @@ class Emerging:
         Its part of what current sessions say, divided by its part in the reference (half a session added there, so
         it is finite).
     p_value
-        Corrected for everything that was tested: how many subjects as strong chance alone finds, which bounds the
-        probability that it finds any.
+        Corrected for everything that was tested: the probability that chance alone makes any piece as strong.
     """
 
     members: tuple[int, ...]
@@ -54,8 +54,8 @@ def find_emerging(
     reference: ArrayLike,
     current: ArrayLike,
     *,
-    reference_groups: Groups | None = None,
-    current_groups: Groups | None = None,
+    reference_groups: Groups = None,
+    current_groups: Groups = None,
     rng: int | np.random.Generator = 0,
 ) -> list[Emerging]:
     """Find subjects of ``current`` that ``reference`` hardly had.
@@ -65,7 +65,7 @@ def find_emerging(
     reference, current
         Embeddings (n, d) and (m, d).
     reference_groups, current_groups
-        Session of every row; None makes every row its own session.
+        Session of every row; None makes every row its own session, as it does a row whose session is missing.
     rng
         Seed or generator of the cells' random start and of the deals of sessions.
 
@@ -88,87 +88,68 @@ def find_emerging(
         return []
     if old.pieces.shape[1] != new.pieces.shape[1]:
         raise ValueError(f"reference has {old.pieces.shape[1]} columns, current has {new.pieces.shape[1]}")
-    tree = nest(np.concatenate([old.pieces, new.pieces]), generator)
-    tested = test_nodes(tree, old, new, generator)
-    subjects = _Subjects(tree, tested, old, new, unit_rows(current))
+    subjects = _Subjects(scan(old, new, generator), old, new, unit_rows(current))
     return sorted(subjects.found(), key=lambda subject: (subject.p_value, -subject.share))
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A node that stands for a subject: its current pieces, their mean and distance from it, its p-value."""
+    """Pieces (n,) of both windows that belong together, and the mean and spread of the current ones."""
 
-    node: int
     pieces: IntArray
     centre: FloatArray
     spread: float
-    chance: float
 
 
 @dataclass(frozen=True)
 class _Subjects:
-    tree: Nested
-    tested: Tested
+    scan: Scan
     old: Window
     new: Window
     rows: FloatArray
 
     def found(self) -> list[Emerging]:
-        nodes = leaders(self.tree, self.tested.p_value)
-        chances = self.tested.corrected(self.tested.p_value[nodes])
-        accepted = chances <= LEVEL
-        if not accepted.any():
-            return []
-        standing = self.tested.p_value <= self.tested.p_value[nodes[accepted]].max()
-        parts = [
-            part
-            for node, chance in zip(nodes[accepted].tolist(), chances[accepted].tolist(), strict=True)
-            for part in self._divided(node, chance, standing)
-        ]
-        return [self._subject(group) for group in _adjacent(parts)]
+        strong = np.flatnonzero(self.scan.corrected(self.scan.strength) <= LEVEL)
+        parts = [part for pieces in self._gathered(strong) if (part := self._part(pieces)) is not None]
+        subjects = [self._subject(np.concatenate([part.pieces for part in group])) for group in _adjacent(parts)]
+        return [subject for subject in subjects if subject is not None]
 
-    def _divided(self, top: int, chance: float, standing: BoolArray) -> list[_Part]:
-        """Return the subjects within a node: itself, or nodes below it that stand alone and lie apart."""
-        below = (self.tree.start >= self.tree.start[top]) & (self.tree.end <= self.tree.end[top])
-        parts: dict[int, list[_Part]] = {}
-        for node in np.flatnonzero(below).tolist():
-            join = node - self.tree.cells
-            children = self.tree.children[join].tolist() if join >= 0 else []
-            inside = [part for child in children for part in parts.pop(child, [])]
-            if len(inside) > 1 and len(_adjacent(inside)) > 1:
-                parts[node] = inside
-            elif standing[node]:
-                parts[node] = [self._part(node, chance)]
-            elif inside:
-                parts[node] = inside
-        return parts[top]
+    def _gathered(self, strong: IntArray) -> list[IntArray]:
+        """Gather pieces round the strongest of them, then round the strongest of those that are left, and so on."""
+        left = strong[np.argsort(-self.scan.strength[strong], kind="stable")]
+        groups = []
+        while len(left):
+            beside = (self.scan.cell[:, left] == self.scan.cell[:, left[:1]]).mean(axis=0) >= TOGETHER
+            groups.append(left[beside])
+            left = left[~beside]
+        return groups
 
-    def _part(self, node: int, chance: float) -> _Part:
-        place = self.tree.start[self.tree.cell]
-        inside = (place >= self.tree.start[node]) & (place < self.tree.end[node])
-        known, inside = np.split(inside, [len(self.old.pieces)])
-        pieces = np.flatnonzero(inside)
-        novel = pieces[_novel(self.new.pieces[pieces], self.old.pieces[known])]
-        if len(np.unique(self.new.session[novel])) >= LEAST_SESSIONS:
-            pieces = novel
-        rows = self.new.pieces[pieces]
+    def _part(self, pieces: IntArray) -> _Part | None:
+        now = pieces[pieces >= len(self.old.pieces)] - len(self.old.pieces)
+        if not len(now):
+            return None
+        rows = self.new.pieces[now]
         centre = mean_directions(rows, np.zeros(len(rows), dtype=np.int64), 1)[0]
-        return _Part(node, pieces, centre, float(np.mean(1.0 - rows @ centre)), chance)
+        return _Part(pieces, centre, float(np.mean(1.0 - rows @ centre)))
 
-    def _subject(self, parts: list[_Part]) -> Emerging:
-        pieces = np.concatenate([part.pieces for part in parts])
-        rows = np.flatnonzero(np.isin(self.new.members, pieces))
+    def _subject(self, pieces: IntArray) -> Emerging | None:
+        """Return the subject of these pieces of both windows, None where it has too few sessions or too many of old."""
+        known, now = pieces[pieces < len(self.old.pieces)], pieces[pieces >= len(self.old.pieces)]
+        p_value = float(self.scan.corrected(self.scan.strength[now].max(keepdims=True))[0])
+        now = now - len(self.old.pieces)
+        now = now[_novel(self.new.pieces[now], self.old.pieces[known])]
+        before, after = len(np.unique(self.old.session[known])), len(np.unique(self.new.session[now]))
+        lift = (after / len(self.new.pieces)) / ((before + 0.5) / len(self.old.pieces))
+        if after < max(LEAST_SESSIONS, LEAST_SHARE * self.new.sessions) or lift < LEAST_LIFT:
+            return None
+        rows = np.flatnonzero(np.isin(self.new.members, now))
         centre = mean_directions(self.rows[rows], np.zeros(len(rows), dtype=np.int64), 1)[0]
         order = rows[np.argsort(1.0 - self.rows[rows] @ centre, kind="stable")]
-        share = len(np.unique(self.new.session[pieces])) / self.new.sessions
-        # Of several nodes of one subject the one with most sessions tells how much it grew.
-        largest = max(parts, key=lambda part: self.tested.touched[part.node])
-        lift = float(self.tested.lift[largest.node])
-        return Emerging(tuple(order.tolist()), share, lift, min(part.chance for part in parts))
+        return Emerging(tuple(order.tolist()), after / self.new.sessions, lift, p_value)
 
 
 def _novel(rows: FloatArray, known: FloatArray) -> BoolArray:
-    """Return which current rows (n,) of a node are as like the others (n - 1) as its reference rows (m, d)."""
+    """Return which current rows (n,) of a subject are as like the others (n - 1) as its reference rows (m, d)."""
     if len(rows) < 2 or not len(known):
         return np.ones(len(rows), dtype=bool)
     others = (rows @ rows.sum(axis=0) - 1.0) / (len(rows) - 1)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.drift.arrays import Groups, as_groups
 from analysis.topics.geometry import DoubleArray, IntArray
-from analysis.topics.pieces import Groups
 
 LEVEL = 0.001
 LEAST_FACTOR = 2.0
@@ -90,11 +90,12 @@ def holm(p_values: DoubleArray) -> DoubleArray:
 
 def _touched(ids: IntArray, groups: Groups, topics: IntArray) -> tuple[IntArray, int]:
     """Return how many sessions touch each topic (k,), and how many sessions there are."""
-    names, session = np.unique(np.asarray([str(group) for group in groups]), return_inverse=True)
+    session = as_groups(groups, len(ids), "groups")
+    sessions = int(session.max(initial=0)) + 1
     inside = ids >= 0
     place = np.searchsorted(topics, ids[inside])
-    pairs = np.unique(place * max(len(names), 1) + session[inside])
-    return np.bincount(pairs // max(len(names), 1), minlength=len(topics)), max(len(names), 1)
+    pairs = np.unique(place * sessions + session[inside])
+    return np.bincount(pairs // sessions, minlength=len(topics)), sessions
 
 
 def _factor(a: float, b: float) -> float:

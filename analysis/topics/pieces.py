@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from analysis.drift.arrays import Groups, as_groups
 from analysis.topics.geometry import FloatArray, IntArray, mean_directions, unit_rows
-
-Groups = Sequence[object] | NDArray[np.generic]
 
 # Cosine from which two messages of one session are one piece.
 ALIKE = 0.9
@@ -40,7 +38,7 @@ class Window:
     members: IntArray
 
 
-def read_window(X: ArrayLike, groups: Groups | None, name: str, rng: np.random.Generator) -> Window:
+def read_window(X: ArrayLike, groups: Groups, name: str, rng: np.random.Generator) -> Window:
     """Return the pieces of a window.
 
     Parameters
@@ -48,7 +46,7 @@ def read_window(X: ArrayLike, groups: Groups | None, name: str, rng: np.random.G
     X
         Embeddings (n, d).
     groups
-        Session of every row; None makes every row its own session.
+        Session of every row; None makes every row its own session, as it does a row whose session is missing.
     name
         What messages call the window.
     rng
@@ -63,13 +61,9 @@ def read_window(X: ArrayLike, groups: Groups | None, name: str, rng: np.random.G
     if groups is None:
         each = np.arange(len(rows), dtype=np.int64)
         return Window(rows, each, len(rows), each)
-    if len(groups) != len(rows):
-        raise ValueError(f"{name} has {len(rows)} rows, but there are {len(groups)} groups")
-    names = np.asarray([str(group) for group in groups])
-    _, first, session = np.unique(names, return_index=True, return_inverse=True)
     # Numbered as they come: what a caller calls its sessions must not decide how they are divided at random.
-    rank = np.argsort(np.argsort(first))
-    return _collapsed(rows, rank[session].astype(np.int64), len(first), rng)
+    session = as_groups(groups, len(rows), name)
+    return _collapsed(rows, session, int(session.max(initial=-1)) + 1, rng)
 
 
 def _collapsed(rows: FloatArray, session: IntArray, sessions: int, rng: np.random.Generator) -> Window:

@@ -1,9 +1,11 @@
-"""Which nested cells have more current sessions than chance gives them.
+"""Where the current window has more sessions than chance gives it.
 
-Every node of the tree is tested by the conditional binomial test (the comparison of two Poisson rates of Przyborowski
-and Wilenski, 1940) with a least share and a least lift. What chance gives the best of so many overlapping nodes is
-learnt by dealing whole sessions to the two windows at random, as in the tree scan of Kulldorff, Fang and Walsh
-(2003).
+Pieces of both windows are divided into cells many times over, into few large ones and into many small ones, each time
+from another random start and without knowing the window. A pile that one division happens to cut out is cut otherwise
+by the next; a subject is not. So a piece is as strong as its cells are on average over the divisions (a consensus of
+clusterings, as in Strehl and Ghosh, 2002), each cell tested by the conditional binomial test (the comparison of two
+Poisson rates of Przyborowski and Wilenski, 1940) against three times its part in the reference. What chance gives the
+strongest piece is learnt by dealing whole sessions to the two windows at random (Westfall and Young, 1993).
 """
 
 from __future__ import annotations
@@ -13,108 +15,126 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from analysis.topics.geometry import BoolArray, DoubleArray, FloatArray, IntArray
-from analysis.topics.nested import Nested
+from analysis.topics.geometry import BoolArray, DoubleArray, FloatArray, IntArray, nearest, principal_rows, unit_rows
 from analysis.topics.pieces import Window
 
 LEAST_SESSIONS = 4
 LEAST_SHARE = 0.003
 LEAST_LIFT = 3.0
-DEALS = 199
-# Chance is counted up to this p-value; nothing weaker is ever found.
-WEAKEST = 0.02
-# Below the tenth strongest chance finding of all deals (or the weakest p-value, where chance finds fewer) the count is
-# continued in proportion to the p-value.
-RESOLVED = 10
+CELLS = (64, 128, 256, 512)
+STARTS = 6
+STEPS = 3
+# Cells of fewer pieces than this on average hold nothing that could be tested.
+LEAST_PIECES = 3
+LEARNING_PIECES = 4000
+DEALS = 499
+AT_ONCE = 100
+# Beyond the upper tenth of what the deals give, the tail is continued as an exponential one.
+TAIL = 50
 
 
 @dataclass(frozen=True)
-class Tested:
-    """The nodes of a tree as tested.
+class Scan:
+    """The pieces of both windows as scanned, the reference's first.
 
     Attributes
     ----------
-    p_value, lift
-        Of every node (m,); the p-value is 1 where share or lift are too small.
-    touched
-        Current sessions in every node (m,).
+    cell
+        Cell of every piece in every division (r, n).
+    strength
+        Mean over the divisions of -log10 of the p-value of a piece's cell (n,).
     chance
-        p-values of what chance finds in ``deals`` deals, sorted.
-    deals
-        How many times sessions were dealt.
+        Strength of the strongest piece in every deal, sorted.
     """
 
-    p_value: DoubleArray
-    lift: DoubleArray
-    touched: DoubleArray
+    cell: IntArray
+    strength: DoubleArray
     chance: DoubleArray
-    deals: int
 
-    def corrected(self, p_values: DoubleArray) -> DoubleArray:
-        """Return how many subjects chance finds at these p-values (n,) or below, at most 1.
+    def corrected(self, strength: DoubleArray) -> DoubleArray:
+        """Return the probability that chance gives any piece of the window this strength (m,) or more.
 
-        That bounds the probability that it finds any: a p-value corrected for all nodes.
+        In the upper tenth of the deals it is the tail of an exponential distribution fitted there, as fewer deals
+        would not resolve it (Knijnenburg, Wessels, Reinders and Shmulevich, 2009, with the shape of no extremes).
         """
-        counts = np.searchsorted(self.chance, p_values, side="right").astype(np.float64)
-        resolved = len(self.chance) >= RESOLVED
-        edge = float(self.chance[RESOLVED - 1]) if resolved else WEAKEST
-        least = (min(len(self.chance), RESOLVED) + 1.0) * p_values / max(edge, np.finfo(float).tiny)
-        found = np.where(p_values < edge, np.maximum(counts, least), counts + 1.0)
-        return np.asarray(np.minimum(found / (self.deals + 1.0), 1.0))
+        deals = len(self.chance)
+        edge = self.chance[-TAIL - 1]
+        scale = max(float(np.mean(self.chance[-TAIL:] - edge)), np.finfo(float).tiny)
+        reached = deals - np.searchsorted(self.chance, strength, side="left")
+        beyond = TAIL / deals * np.exp(-np.maximum(strength - edge, 0.0) / scale)
+        return np.asarray(np.where(strength > edge, beyond, (reached + 1.0) / (deals + 1.0)))
 
 
-def test_nodes(tree: Nested, old: Window, new: Window, rng: np.random.Generator) -> Tested:
-    """Test every node of ``tree`` over the pieces of ``old`` and then of ``new``."""
+def scan(old: Window, new: Window, rng: np.random.Generator) -> Scan:
+    """Scan the pieces of ``old`` and ``new`` for more sessions of ``new`` than chance gives them."""
+    pieces = principal_rows(np.concatenate([old.pieces, new.pieces]))
     session = np.concatenate([old.session, old.sessions + new.session])
-    sessions = old.sessions + new.sessions
-    told = sparse.csr_matrix((np.ones(len(session), np.float32), (session, tree.cell)), shape=(sessions, tree.cells))
-    touches = (told @ tree.inside()).T.tocsr()
-    touches.data[:] = 1.0
-    # Longer sessions touch more nodes; where one window has more of them, that is not growth.
-    weight = np.bincount(session, minlength=sessions).astype(np.float64)
-    current = np.arange(sessions) >= old.sessions
-    counts = _Counts(touches, np.asarray(touches.sum(axis=1)).ravel(), weight)
-    p_value, lift, touched = (part[:, 0] for part in counts.test(current[:, None]))
-    dealt = np.stack([rng.permutation(current) for _ in range(DEALS)], axis=1)
-    chance = counts.test(dealt)[0]
-    found = [chance[leaders(tree, chance[:, deal]), deal] for deal in range(DEALS)]
-    return Tested(p_value, lift, touched, np.sort(np.concatenate(found)), DEALS)
-
-
-def leaders(tree: Nested, p_values: DoubleArray) -> IntArray:
-    """Return nodes that share no cell, strongest first: the strongest of all, then of the rest, and so on."""
-    strong = np.flatnonzero(p_values <= WEAKEST)
-    size = tree.end[strong] - tree.start[strong]
-    free = np.ones(tree.cells, dtype=bool)
-    chosen = []
-    for node in strong[np.lexsort((size, p_values[strong]))].tolist():
-        part = slice(tree.start[node], tree.end[node])
-        if free[part].all():
-            free[part] = False
-            chosen.append(node)
-    return np.array(chosen, dtype=np.int64)
+    current = np.arange(old.sessions + new.sessions) >= old.sessions
+    divisions = [
+        _divided(pieces, min(k, max(len(pieces) // LEAST_PIECES, 1)), rng) for k in CELLS for _ in range(STARTS)
+    ]
+    sessions = _Sessions(session, len(current))
+    counts = [sessions.counted(cell) for cell in divisions]
+    strength = sessions.strength(divisions, counts, current[:, None])[:, 0]
+    chance = []
+    for done in range(0, DEALS, AT_ONCE):
+        dealt = np.stack([rng.permutation(current) for _ in range(min(AT_ONCE, DEALS - done))], axis=1)
+        chance.append(sessions.strength(divisions, counts, dealt).max(axis=0))
+    return Scan(np.stack(divisions), strength, np.sort(np.concatenate(chance)))
 
 
 @dataclass(frozen=True)
-class _Counts:
-    """Which sessions touch which nodes (m, s), how many do (m,), and how many pieces every session has (s,)."""
+class _Sessions:
+    """Session of every piece (n,), 0…s-1."""
 
-    touches: sparse.csr_matrix
-    total: FloatArray
-    weight: DoubleArray
+    of: IntArray
+    number: int
 
-    def test(self, current: BoolArray) -> tuple[DoubleArray, DoubleArray, DoubleArray]:
-        """Return p-values, lifts and current sessions of all nodes (m, b) for every column of ``current`` (s, b)."""
-        from scipy.special import bdtrc
+    def counted(self, cell: IntArray) -> sparse.csr_matrix:
+        """Return which sessions touch which cells (k, s), as ones."""
+        ones = np.ones(len(cell), dtype=np.float32)
+        touches = sparse.csr_matrix((ones, (cell, self.of)), shape=(int(cell.max()) + 1, self.number))
+        touches.sum_duplicates()
+        touches.data[:] = 1.0
+        return touches
 
-        after = np.asarray(self.touches @ current.astype(np.float32), dtype=np.float64)
-        before = self.total[:, None] - after
-        exposed = (self.weight @ current)[None, :]
-        rest = np.maximum(self.weight.sum() - exposed, 1.0)
-        lift = (after / np.maximum(exposed, 1.0)) / ((before + 0.5) / rest)
-        least = np.maximum(LEAST_SESSIONS, LEAST_SHARE * current.sum(axis=0))[None, :]
-        p_value = np.ones_like(after)
-        row, column = np.nonzero((after >= least) & (lift >= LEAST_LIFT))
-        chance = np.broadcast_to(exposed / self.weight.sum(), after.shape)[row, column]
-        p_value[row, column] = bdtrc(after[row, column] - 1.0, self.total[row].astype(np.int64), chance)
-        return p_value, lift, after
+    def strength(self, divisions: list[IntArray], counts: list[sparse.csr_matrix], current: BoolArray) -> DoubleArray:
+        """Return the strength of every piece (n, b) for every column of ``current`` (s, b)."""
+        # Longer sessions touch more cells; where one window has more of them, that is not growth.
+        weight = np.bincount(self.of, minlength=self.number).astype(np.float64)
+        exposed = weight @ current
+        total = np.zeros((len(self.of), current.shape[1]), dtype=np.float32)
+        for cell, touches in zip(divisions, counts, strict=True):
+            total += _excess(touches, current, exposed, weight.sum() - exposed)[cell]
+        return np.asarray(total / len(divisions), dtype=np.float64)
+
+
+def _excess(touches: sparse.csr_matrix, current: BoolArray, exposed: DoubleArray, rest: DoubleArray) -> FloatArray:
+    """Return -log10 of the p-value of every cell (k, b), 0 for those with too few current sessions."""
+    from scipy.special import bdtrc
+
+    after = np.asarray(touches @ current.astype(np.float32), dtype=np.float64)
+    total = np.asarray(touches.sum(axis=1)).ravel()
+    least = np.maximum(LEAST_SESSIONS, LEAST_SHARE * current.sum(axis=0))
+    chance = LEAST_LIFT * exposed / np.maximum(LEAST_LIFT * exposed + rest, 1.0)
+    row, column = np.nonzero((after >= least) & (after > chance * total[:, None]))
+    p_value = bdtrc(after[row, column] - 1.0, total[row].astype(np.int64), chance[column])
+    strength = np.zeros(after.shape, dtype=np.float32)
+    strength[row, column] = -np.log10(np.maximum(p_value, np.finfo(np.float32).tiny))
+    return strength
+
+
+def _divided(pieces: FloatArray, k: int, rng: np.random.Generator) -> IntArray:
+    """Return the cell of every piece (n,) after a few Lloyd steps from ``k`` pieces drawn at random."""
+    sample = _sample(pieces, rng)
+    centres = sample[rng.choice(len(sample), k, replace=False)]
+    for _ in range(STEPS):
+        index = nearest(sample, centres)[0]
+        ones = np.ones(len(sample), dtype=np.float32)
+        sums = sparse.csr_matrix((ones, (index, np.arange(len(sample)))), shape=(k, len(sample))) @ sample
+        centres = np.where(np.bincount(index, minlength=k)[:, None] > 0, unit_rows(sums), centres)
+    return np.asarray(nearest(pieces, centres)[0], dtype=np.int64)
+
+
+def _sample(pieces: FloatArray, rng: np.random.Generator) -> FloatArray:
+    return pieces if len(pieces) <= LEARNING_PIECES else pieces[rng.choice(len(pieces), LEARNING_PIECES, replace=False)]

@@ -81,7 +81,7 @@ def test_a_new_subject_is_found_among_sessions_of_near_duplicates():
 
 
 def test_a_new_subject_beside_a_rare_known_one_is_found_without_it():
-    """Both are so close that together they are the strongest cell; the known one has a few questions of old."""
+    """Both are so close that coarse cells hold both; the known one has a few questions of old, and grew."""
     rng = np.random.default_rng(10)
     beside = centres()[SUBJECTS] + 0.8 * centres()[0]
     pairs = np.stack([centres()[SUBJECTS], beside / np.linalg.norm(beside)])
@@ -92,9 +92,7 @@ def test_a_new_subject_beside_a_rare_known_one_is_found_without_it():
     reference = np.concatenate([messages(rng, rng.integers(1, SUBJECTS, 1000)), about(np.ones(3, dtype=int))])
     usual = messages(rng, rng.integers(1, SUBJECTS, 1000))
     current = np.concatenate([usual, about(np.repeat([0, 1], [20, 25]))])
-    found = find_emerging(reference, current)
-    assert len(found) == 1
-    members = np.array(found[0].members)
+    members = next(np.array(one.members) for one in find_emerging(reference, current) if 1000 in one.members)
     assert ((members >= 1000) & (members < 1020)).sum() >= 18
     assert (members >= 1020).sum() <= 5
 
@@ -142,7 +140,7 @@ def test_the_same_seed_gives_the_same_findings():
 
 
 def test_groups_must_fit_their_rows():
-    with pytest.raises(ValueError, match="current has 5 rows, but there are 2 groups"):
+    with pytest.raises(ValueError, match="current: expected 5 groups"):
         find_emerging(np.ones((30, 4)), np.ones((5, 4)), current_groups=["a", "b"])
     with pytest.raises(ValueError, match="reference has 4 columns, current has 3"):
         find_emerging(np.ones((30, 4)), np.ones((5, 3)))
