@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from rich.progress import Progress
+    from rich.progress import Progress, Task
 
     from analysis.analyzer import Report
     from analysis.pipeline import Pipeline, Run
@@ -84,20 +84,28 @@ def _with_progress(pipeline: Pipeline, span: timedelta | None) -> list[Run]:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text("" if not task.speed else f"{task.speed:,.{0 if task.speed >= 10 else 1}f}/s")
 
     columns = (
         TextColumn("{task.description:<14}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
+        Rate(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[what]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         return pipeline.run(since=span, report=lambda name: _reporter(progress, name))
 
 

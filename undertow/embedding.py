@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from undertow.errors import ModelMissingError
-from undertow.text import chunks, normalise
+from undertow.text import checked_texts, chunks, normalise
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 # The last digit counts changes of the export that move the vectors.
@@ -59,8 +60,8 @@ class Embedder(Protocol):
         Parameters
         ----------
         texts : sequence of str
-            Any strings, also empty ones; long ones are embedded in chunks, whose vectors are averaged
-            with their lengths as weights.
+            A list of any strings, also empty ones, or an array of NumPy, pandas or Arrow; long ones are
+            embedded in chunks, whose vectors are averaged with their lengths as weights.
         progress : callable, optional
             Called with the number of distinct texts done and their total.
 
@@ -225,10 +226,8 @@ class SentenceTransformersEmbedder:
 
 def _distinct(texts: Sequence[str]) -> tuple[list[str], NDArray[np.intp]]:
     """Return the distinct NFC texts and, for each given text, its row among them."""
-    if isinstance(texts, str):
-        raise TypeError("encode takes a sequence of texts, got one string; pass [text]")
     seen: dict[str, int] = {}
-    rows = [seen.setdefault(normalise(text), len(seen)) for text in texts]
+    rows = [seen.setdefault(normalise(text), len(seen)) for text in checked_texts(texts)]
     return list(seen), np.array(rows, np.intp)
 
 
@@ -284,12 +283,29 @@ def _load_sentence_transformer(model: str, local: bool) -> Any:
             "Install it: pip install 'undertow[st]'"
         ) from error
     try:
-        return SentenceTransformer(model, local_files_only=local).eval()
+        with _quiet(local or not sys.stderr.isatty()):
+            return SentenceTransformer(model, local_files_only=local).eval()
     except (OSError, ValueError) as error:
         raise ModelMissingError(
             f"sentence-transformers could not load {model!r}: {error}. "
             "Give a local folder, or a model name that this machine can download."
         ) from error
+
+
+@contextmanager
+def _quiet(enabled: bool) -> Iterator[None]:
+    """Leave out the bars of transformers, which tell something to people who wait for a download alone."""
+    from transformers.utils import logging
+
+    bars: Any = logging  # its switches carry no types
+    if enabled and bars.is_progress_bar_enabled():
+        bars.disable_progress_bar()
+        try:
+            yield
+        finally:
+            bars.enable_progress_bar()
+    else:
+        yield
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +17,7 @@ from undertow.errors import QueryError
 from undertow.search import Field, load_vectors
 from undertow.search_index import SearchIndex
 from undertow.store.base import Store
+from undertow.text import normalise
 
 By = Literal["both", "meaning", "text"]
 FIELDS: tuple[Field, ...] = ("prompt", "response", "document")
@@ -44,7 +47,6 @@ _NEWEST_PER_TEXT = """
     FROM ({texts}) WHERE {which} GROUP BY content_hash
 """
 _AMONG = "content_hash IN (SELECT unnest(CAST($hashes AS VARCHAR[])))"
-_CONTAINING = "contains(lower(text), lower($needle))"
 _BEST = "ORDER BY calls DESC, last_seen DESC, content_hash LIMIT $most"
 
 
@@ -87,7 +89,7 @@ class Finder:
 
     def __init__(self, store: Callable[[], Store], embedder: Callable[[], Embedder], *, folder: Path) -> None:
         self._store = store
-        self._embedder = embedder
+        self._embedder = cache(embedder)
         self._folder = folder
         self._indexes: dict[Field, SearchIndex] = {}
 
@@ -120,10 +122,11 @@ class Finder:
         QueryError
             Nothing was asked for, or the store holds no vector of the configured model.
         """
-        if not asked.strip():
+        asked = normalise(asked).strip()
+        if not asked:
             raise QueryError("there is nothing to search for: give a word or a sentence")
         bound = dict(params or {})
-        worded = [] if by == "meaning" else self._by_text(asked.strip(), field, limit, scope, bound)
+        worded = [] if by == "meaning" else self._by_text(asked, field, limit, scope, bound)
         meant: list[Found] = []
         if by != "text":
             vector = self._embedder().encode([asked])[0]
@@ -168,7 +171,11 @@ class Finder:
         return sorted(found, key=lambda item: (-(item.similarity or 0.0), item.content_hash))[:limit]
 
     def _by_text(self, asked: str, field: Field, limit: int, scope: str, bound: Mapping[str, Any]) -> list[Found]:
-        rows = self._calls(field, _CONTAINING, _BEST, scope, {**bound, "needle": asked, "most": limit})
+        # A stored text is as it was sent: its accents may be letters of their own.
+        forms = sorted({asked, unicodedata.normalize("NFD", asked)})
+        needles = {f"needle_{number}": form for number, form in enumerate(forms)}
+        which = " OR ".join(f"contains(lower(text), lower(${name}))" for name in needles)
+        rows = self._calls(field, f"({which})", _BEST, scope, {**bound, **needles, "most": limit})
         return [_found(field, row, worded=True) for row in rows.to_pylist()]
 
     def _calls(self, field: Field, which: str, order: str, scope: str, bound: Mapping[str, Any]) -> pa.Table:

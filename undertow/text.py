@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -27,6 +27,23 @@ def one_line(text: str, width: int) -> str:
     """Return a text on one line of at most `width` characters, without those that could steer a terminal."""
     line = "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def checked_texts(texts: Sequence[str]) -> list[str]:
+    """Return the texts of a list, or of an array of NumPy, pandas or Arrow, as a list.
+
+    Raises
+    ------
+    TypeError
+        When there is one string instead of several, or something among them is no string.
+    """
+    if isinstance(texts, str):
+        raise TypeError("texts is one string, expected a sequence of strings")
+    said = texts.to_pylist() if hasattr(texts, "to_pylist") else list(texts)
+    wrong = next((row for row, text in enumerate(said) if not isinstance(text, str)), None)
+    if wrong is not None:
+        raise TypeError(f"texts[{wrong}] is {said[wrong]!r}, expected a string")
+    return said
 
 
 def content_hash(text: str) -> str:
@@ -80,7 +97,7 @@ _END = re.compile(
     rf"|(?<![.!?…])[.!?…‽؟।॥။።]++{_CLOSERS}(?=\s|$)"
 )
 _ITEM = r"(?:[-*+•◦▪‣–—·]|\(?\d{1,3}[.)]|\(?[A-Za-z][.)]|#{1,6}|\||>)[ \t]"
-_LINE_BREAK = re.compile(rf"\n[ \t]*+(?:\n\s*+|(?={_ITEM}))")
+_LINE_BREAK = re.compile(rf"\n[ \t\r]*+(?:\n\s*+|(?={_ITEM}))")
 _LINE = re.compile(r"[^\n]*")
 _ITEM_START = re.compile(rf"[ \t]*{_ITEM}")
 _LAST_WORD = re.compile(r"[^\s(\[{\"'“‘«*_]*$")

@@ -15,14 +15,15 @@ from analysis.analyzers.topic_rows import (
     all_levels,
     artifact_row,
     counted,
+    earlier_topics,
     event_row,
+    human_names,
     of_themes,
     sample,
     topic_row,
     unpacked,
 )
 from analysis.topics import TopicEvent, TopicMap, TopicModel
-from analysis.topics.watch import renamed
 from undertow.search import load_vectors
 from undertow.store import reads, topic_reads
 
@@ -48,6 +49,7 @@ class FieldStudy:
         self._known = context.store.query(reads.TOPIC_LABELS).to_pylist()
         self._calls = context.store.query(topic_reads.CALLS[field], {"head": context.head}).to_pandas()
         self._stored_ids: set[int] = set()
+        self._elsewhere = False  # whether the topics are in the space of another embedding model
         self._exemplars: dict[int, list[str]] = {}
         self._events: tuple[TopicEvent, ...] = ()
         self._least_id = least_id
@@ -58,7 +60,7 @@ class FieldStudy:
         stored = self._load()
         if not fresh.any() and (stored is not None or self._calls.empty):
             return None
-        moved = stored is None or self._standing() >= stored[2] * (1 + _REFIT_GROWTH)
+        moved = stored is None or self._elsewhere or self._standing() >= stored[2] * (1 + _REFIT_GROWTH)
         wanted = self._calls if moved else self._calls[fresh]
         hashes, vectors = load_vectors(
             self._context.store, self._field, self._context.embedder.name, among=wanted["content_hash"].unique()
@@ -91,8 +93,8 @@ class FieldStudy:
         model = TopicModel.from_arrays(unpacked(rows[0][0]["body"]))
         self._stored_ids = {topic.topic_id for topic in all_levels(model)}
         version = orjson.loads(rows[0][0]["version"])
-        if version["model"] != self._context.embedder.name:
-            return None
+        self._elsewhere = version["model"] != self._context.embedder.name
+        model.rename(human_names(self._known))
         return model, TopicMap.from_arrays(unpacked(rows[1][0]["body"])), int(version["rows"])
 
     def _learn(
@@ -112,7 +114,12 @@ class FieldStudy:
         else:
             model, layout, _ = stored
             model.next_id_ = max(model.next_id_, self._least_id)
-            model.refit(X, texts)
+            if self._elsewhere:
+                earlier = earlier_topics(self._context, self._field, self._calls["interaction_id"])
+                layout = TopicMap(seed=_SEED).fit(vectors)
+                model.move(X, texts, earlier[rows])
+            else:
+                model.refit(X, texts)
         model.locate(layout)
         interaction = self._calls["interaction_id"].to_numpy(object)[rows]
         self._exemplars = {topic.topic_id: [interaction[row] for row in topic.exemplars] for topic in all_levels(model)}
@@ -166,10 +173,10 @@ class FieldStudy:
         turns = standing.join(ids, on="interaction_id", how="inner")
         counts = {0: counted(turns, "topic_id"), 1: counted(turns, "sub_id")}
         counts[-1] = of_themes(counts[0], model.topics_)
-        human = {row["topic_id"]: row["label"] for row in self._known if row["label_source"] == "human"}
+        human = human_names(self._known)
         stored = {row["topic_id"]: row["exemplars"] for row in self._known}
         total = int(counts[0]["turns"].sum())
-        shown = renamed(all_levels(model) if moved else (*model.themes_, *model.topics_), human)
+        shown = all_levels(model) if moved else (*model.themes_, *model.topics_)
         return [
             topic_row(topic, counts, total, self._examples(topic.topic_id, stored), human=topic.topic_id in human,
                       state="stable")

@@ -12,7 +12,9 @@ import numpy.typing as npt
 import orjson
 import pandas as pd
 
+from analysis.analyzer import Context
 from analysis.topics import Topic, TopicEvent, TopicModel
+from undertow.store import topic_reads
 
 MOST_ROWS = 20_000
 _COUNTED = {"turns": "sum", "first_seen": "min", "last_seen": "max"}
@@ -38,6 +40,17 @@ def counted(turns: pd.DataFrame, column: str) -> pd.DataFrame:
 def added(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """Two such counts as one."""
     return pd.concat([first, second]).groupby(level=0).agg(_COUNTED)
+
+
+def earlier_topics(context: Context, field: str, interactions: pd.Series) -> npt.NDArray[np.int64]:
+    """Return the topic (n,) that each call has in the store, -1 for none."""
+    stored = context.store.query(topic_reads.ASSIGNED, {"field": field}).to_pandas().set_index("interaction_id")
+    return np.asarray(stored["topic_id"].reindex(interactions).fillna(-1), dtype=np.int64)
+
+
+def human_names(rows: Iterable[Mapping[str, Any]]) -> dict[int, str]:
+    """Names that people gave, by topic id, of rows of ``topics``."""
+    return {row["topic_id"]: row["label"] for row in rows if row["label_source"] == "human"}
 
 
 def topic_row(

@@ -20,7 +20,9 @@ from analysis.analyzers.topic_rows import (
     all_levels,
     artifact_row,
     counted,
+    earlier_topics,
     event_row,
+    human_names,
     of_themes,
     sample,
     topic_row,
@@ -29,7 +31,7 @@ from analysis.analyzers.topic_rows import (
 from analysis.drift import session_groups
 from analysis.localtime import day_start
 from analysis.topics import Topic, TopicEvent
-from analysis.topics.watch import TopicWatch, renamed
+from analysis.topics.watch import TopicWatch
 from analysis.turns import Turns, read_turns
 from undertow.clock import parse_duration
 from undertow.search import load_vectors
@@ -92,16 +94,20 @@ class _Study:
     def __init__(self, context: Context, turns: int) -> None:
         self._context = context
         self._had: set[int] = set()  # topics of the questions that the store holds
+        self._elsewhere = False  # whether the topics are in the space of another embedding model
         self._reach = np.timedelta64(parse_duration(context.settings.analysis.reference))
         stored = self._load()
         self._turns = turns
-        start = EVER if stored is None or self._due(stored[1]) else self._first(stored[2])
+        start = EVER if stored is None or self._elsewhere or self._due(stored[1]) else self._first(stored[2])
         self._read(read_turns(context, (FIELD,), start=start))
         self._events: list[dict[str, Any]] = []
         self._exemplars: dict[int, list[str]] = {}
         self._moved = False  # whether calls that were assigned earlier may belong elsewhere now
         self._stored = {row["topic_id"]: row for row in context.store.query(reads.TOPIC_LABELS).to_pylist()}
         self._watch, self._fitted_rows, self._seen_day = stored or self._start()
+        self._watch.model.rename(human_names(self._stored.values()))
+        if self._elsewhere:
+            self._move()
 
     def _due(self, fitted_rows: int) -> bool:
         return self._turns >= fitted_rows * (1 + _REFIT_GROWTH)
@@ -230,8 +236,7 @@ class _Study:
         watch = TopicWatch.from_arrays(*(unpacked(stored[kind][0]["body"]) for kind in ("centroids", "map")))
         self._had = {topic.topic_id for topic in all_levels(watch.model)}
         version = orjson.loads(stored["centroids"][0]["version"])
-        if version["model"] != self._context.embedder.name:
-            return None
+        self._elsewhere = version["model"] != self._context.embedder.name
         # Another field may have taken ids since.
         watch.model.next_id_ = max(watch.model.next_id_, self._free_id())
         return watch, version["rows"], np.datetime64(version["day"])
@@ -260,6 +265,16 @@ class _Study:
             self._events.append(self._event(event, at))
         return watch, past, cut
 
+    def _move(self) -> None:
+        """Take the topics to the vectors of the embedding model that is used now."""
+        self._context.report(0, 1, "move")
+        rows = sample(len(self._frame))
+        earlier = earlier_topics(self._context, FIELD, self._frame["interaction_id"])
+        self._watch.move(self._vectors[rows], [self._texts[row] for row in rows], self._vectors, earlier[rows])
+        self._moved = True
+        self._remember_exemplars(all_levels(self._watch.model), rows)
+        self._events += [self._event(event, self._context.now) for event in self._watch.model.events_]
+
     def _remember_exemplars(self, topics: tuple[Topic, ...], rows: npt.NDArray[np.int64]) -> None:
         interaction = self._frame["interaction_id"].to_numpy(object)
         for topic in topics:
@@ -281,11 +296,11 @@ class _Study:
     def _topic_rows(self, turns: pd.DataFrame) -> list[dict[str, Any]]:
         """Rows of all levels. Sub-topics are counted when everything is assigned anew and keep their rows between."""
         model = self._watch.model
-        human = {id_: row["label"] for id_, row in self._stored.items() if row["label_source"] == "human"}
+        human = human_names(self._stored.values())
         counts = {0: self._counted(turns, "topic_id"), 1: self._counted(turns, "sub_id")}
         counts[-1] = of_themes(counts[0], model.topics_)
         total = max(int(counts[0]["turns"].sum()), 1)
-        shown = renamed(all_levels(model) if self._moved else (*model.themes_, *model.topics_), human)
+        shown = all_levels(model) if self._moved else (*model.themes_, *model.topics_)
         return [
             topic_row(
                 topic,

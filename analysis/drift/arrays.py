@@ -36,6 +36,8 @@ def as_rows(vectors: npt.ArrayLike, name: str) -> Floats:
 def as_groups(groups: Groups, n: int, name: str) -> Ints:
     """Return integer groups 0..g-1 of ``n`` rows in the order in which they begin; ``None``: every row its own group.
 
+    So is a row whose group is missing: None or NaN among the others.
+
     Raises
     ------
     ValueError
@@ -43,9 +45,15 @@ def as_groups(groups: Groups, n: int, name: str) -> Ints:
     """
     if groups is None:
         return np.arange(n, dtype=np.int64)
-    given = np.asarray(groups)
+    # In an array of strings NaN would be a name like others.
+    given = np.asarray(groups, dtype=None if hasattr(groups, "dtype") else object)
     if given.shape != (n,):
         raise ValueError(f"{name}: expected {n} groups, one a row, got shape {given.shape}")
+    if given.dtype.kind in "Of":
+        import pandas as pd
+
+        lone = pd.isna(given)
+        given = np.array([f"\0{row}" if lone[row] else str(group) for row, group in enumerate(given.tolist())])
     _names, first, inverse = np.unique(given, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse].astype(np.int64)
 

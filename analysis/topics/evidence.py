@@ -2,7 +2,8 @@
 
 A clusterer draws its borders a little differently in every run, so that a fresh clustering alone proves nothing.
 Each change that it proposes is therefore held against a memory of the earlier fit: a topic is born where rows are
-dense now and were rare then, it is split where one part of it grew beside the other or where two parts moved
+dense now and were rare then, or rare when the topics were first found (what grows slowly is never twice as dense as it
+was at the last fit), it is split where one part of it grew beside the other or where two parts moved
 apart, and two topics merge where the rows between them closed the gap.
 """
 
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.topics.geometry import FloatArray, IntArray, mean_directions, nearest
+from analysis.topics.memory import Origin
 
 LEVEL = 0.001
 LEAST_LIFT = 2.0
@@ -39,6 +41,8 @@ class Evidence:
         Unit rows (m, d) that stand for the earlier fit, and (n, d) that came since: those whose text it did not have.
     memory_ids, recent_ids
         The earlier topic of both (m,) and (n,), -1 for none.
+    origin
+        The fit that chose the granularity.
     tests
         How many changes are proposed: the level is divided by it (Bonferroni).
     """
@@ -47,6 +51,7 @@ class Evidence:
     recent: FloatArray
     memory_ids: IntArray
     recent_ids: IntArray
+    origin: Origin
     tests: int = 1
 
     @property
@@ -55,13 +60,17 @@ class Evidence:
         return len(self.memory) >= LEAST_ROWS and len(self.recent) >= LEAST_ROWS
 
     def grew(self, rows: FloatArray) -> bool:
-        """Say whether the place of ``rows`` (k, d) is clearly fuller among recent rows than in the memory."""
+        """Say whether the place of ``rows`` (k, d) is clearly fuller among recent rows than in either memory."""
         if not self.speaks or not len(rows):
             return False
         centre = mean_directions(rows, np.zeros(len(rows), dtype=np.int64), 1)[0]
         radius = np.quantile(1.0 - rows @ centre, EXTENT_QUANTILE)
-        before, now = (int((1.0 - side @ centre <= radius).sum()) for side in (self.memory, self.recent))
-        return self._more(before, len(self.memory), now, len(self.recent), 1)
+        memories = [side for side in (self.memory, self.origin.rows) if len(side) >= LEAST_ROWS]
+        now, *before = (int((1.0 - side @ centre <= radius).sum()) for side in (self.recent, *memories))
+        return any(
+            self._more(count, len(side), now, len(self.recent), len(memories))
+            for count, side in zip(before, memories, strict=True)
+        )
 
     def lives(self, topic: int, rows: int, total: int) -> bool:
         """Say whether a topic with ``rows`` of ``total`` current rows is still there."""
@@ -87,11 +96,20 @@ class Evidence:
         return any(self._more(int(b), len(before), int(n), len(now), len(parts)) for b, n in zip(*counts, strict=True))
 
     def came_together(self, topics: Sequence[int], centres: FloatArray) -> bool:
-        """Say whether rows of ``topics`` with old ``centres`` (p, d) now lie between them, where they lay apart."""
+        """Say whether rows of ``topics`` with ``centres`` (p, d) now lie between them, where they once lay apart."""
         before, now = self._of(topics)
         if min(len(before), len(now)) < LEAST_ROWS:
             return False
-        return separation(before, centres) >= APART * separation(now, centres)
+        gap = APART * separation(now, centres)
+        return separation(before, centres) >= gap or self._separation_at_first(topics) >= gap
+
+    def _separation_at_first(self, topics: Sequence[int]) -> float:
+        """Return the separation of topics when they were first found, or 0 where one of them was not."""
+        places = self.origin.places()
+        rows = self.origin.rows[np.isin(self.origin.ids, topics)]
+        if len(rows) < LEAST_ROWS or not set(topics) <= set(places):
+            return 0.0
+        return separation(rows, np.array([places[topic] for topic in topics]))
 
     def _of(self, topics: Sequence[int]) -> tuple[FloatArray, FloatArray]:
         return self.memory[np.isin(self.memory_ids, topics)], self.recent[np.isin(self.recent_ids, topics)]

@@ -1,10 +1,12 @@
 """Which layer of a hierarchy becomes the topics, without labels to judge by.
 
-A number of topics is good when two halves of the texts, clustered each by itself, agree on it: every row of one
-half is given to the nearest centre of either half, and the adjusted mutual information of the two (Vinh, Epps and
-Bailey, 2010) is the agreement (Lange et al., 2004). It alone prefers a handful of coarse subjects, which every half
-finds. So a layer is also held against what labelled sets of questions have, about .65 times the
-square root of the number of distinct texts: being coarser by a factor e costs .1 of agreement, being finer .05.
+A number of topics is good when two clusterings of different texts agree on it: rows are given to the nearest centre of
+either, and the adjusted mutual information of the two (Vinh, Epps and Bailey, 2010) is the agreement (Lange et al.,
+2004). Up to 2,000 texts these are clusterings of two halves; of more texts one is that of half of them, the other that
+of all, and the rows compared lie outside the half (Tibshirani and Walther, 2005). Agreement alone prefers a handful of
+coarse subjects, which every half finds. So a layer is also held against what labelled sets of questions have, about .8
+times the square root of the number of distinct texts: being coarser by a factor e costs .1 of agreement, being finer
+.05.
 """
 
 from __future__ import annotations
@@ -13,17 +15,19 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from analysis.topics.geometry import FloatArray, IntArray, fill_noise, mean_directions, nearest
+from analysis.topics.geometry import FloatArray, IntArray, fill_noise, mean_directions, mean_silhouette, nearest
 
 SAMPLE_ROWS = 3000
-# Three parameters, chosen on 54 sets (subsets of Banking77 and HWU64 by intents, rows and skew, and made-up sets).
-USUAL_TOPICS_PER_ROOT = 0.65
+# Three parameters, chosen on subsets of Banking77 and HWU64 by intents, rows and skew, and on made-up sets.
+USUAL_TOPICS_PER_ROOT = 0.8
 COST_OF_COARSE = 0.1
 COST_OF_FINE = 0.05
 MOST_TOPICS_PER_ROOT = 3.0
-HALVED_ROWS = 8000
-# Draws of halves while there are at most that many rows; of more rows one draw chooses the same.
-REPEATS = ((3000, 4), (HALVED_ROWS, 2))
+LARGEST_HALF = 4000
+# Up to so many rows a layer of the whole hangs too much on its rows to be compared with.
+BOTH_HALVES = 2000
+# Draws while there are at most that many rows; of more rows one chooses the same.
+REPEATS = ((BOTH_HALVES, 4), (8000, 2))
 SAME_NUMBER = 1.5
 COST_PER_ROOT = 0.045
 
@@ -60,39 +64,46 @@ def choose_labels(
         counts = np.array([_clusters(layer) for layer in usable])
         beyond = np.log(counts / (USUAL_TOPICS_PER_ROOT * root))
         cost = np.where(beyond < 0, COST_OF_COARSE, COST_OF_FINE) * beyond**2
-        chosen = usable[int(np.argmax(agreement(X, counts, cluster, seed) - cost))]
+        chosen = usable[int(np.argmax(agreement(X, usable, cluster, seed) - cost))]
     return chosen, silhouette(X, fill_noise(X, chosen), seed)
 
 
-def agreement(X: FloatArray, counts: IntArray, cluster: Callable[[FloatArray], Layers], seed: int = 0) -> np.ndarray:
-    """Return for every number of clusters (l,) how well two halves of the rows agree on it, at most 1.
+def agreement(
+    X: FloatArray, layers: Sequence[IntArray], cluster: Callable[[FloatArray], Layers], seed: int = 0
+) -> np.ndarray:
+    """Return for every layer (l,) of ``X`` (n, d) how well clusterings of parts of the rows agree on it, at most 1.
 
-    Where an engine offers no layer of about that number in a half, the agreement is 0.
+    Where the engine offers no layer of about that number of clusters in a half, the agreement is 0.
     """
     rng = np.random.default_rng(seed)
     rounds = next((draws for most, draws in REPEATS if len(X) <= most), 1)
-    total = np.zeros(len(counts))
+    counts = [_clusters(layer) for layer in layers]
+    whole = [mean_directions(X, layer, count) for layer, count in zip(layers, counts, strict=True)]
+    total = np.zeros(len(layers))
     for _ in range(rounds):
-        rows = rng.permutation(len(X))[:HALVED_ROWS]
-        one, other = X[rows[: len(rows) // 2]], X[rows[len(rows) // 2 :]]
-        total += _agreement_of(one, other, counts, cluster)
+        rows = rng.permutation(len(X))
+        size = min(len(X) // 2, LARGEST_HALF)
+        half, others = X[rows[:size]], X[rows[size:]]
+        sides = _centres(half, counts, cluster), whole if len(X) > BOTH_HALVES else _centres(others, counts, cluster)
+        total += [_alike(others[:SAMPLE_ROWS], one, other) for one, other in zip(*sides, strict=True)]
     return np.asarray(total / rounds)
 
 
-def _agreement_of(
-    one: FloatArray, other: FloatArray, counts: IntArray, cluster: Callable[[FloatArray], Layers]
-) -> np.ndarray:
+def _centres(
+    X: FloatArray, counts: Sequence[int], cluster: Callable[[FloatArray], Layers]
+) -> Sequence[FloatArray | None]:
+    """Return for every number of clusters the centres of the layer of ``X`` that has about so many, or None."""
+    layers = cluster(X)
+    found = [_of_number(layers, count) for count in counts]
+    return [None if layer is None else mean_directions(X, layer, _clusters(layer)) for layer in found]
+
+
+def _alike(X: FloatArray, one: FloatArray | None, other: FloatArray | None) -> float:
     from sklearn.metrics import adjusted_mutual_info_score
 
-    mine, theirs = cluster(one), cluster(other)
-    found = np.zeros(len(counts))
-    for place, count in enumerate(counts.tolist()):
-        a, b = _of_number(mine, count), _of_number(theirs, count)
-        if a is not None and b is not None:
-            centres = mean_directions(one, a, _clusters(a)), mean_directions(other, b, _clusters(b))
-            rows = other[:SAMPLE_ROWS]
-            found[place] = adjusted_mutual_info_score(nearest(rows, centres[0])[0], nearest(rows, centres[1])[0])
-    return found
+    if one is None or other is None:
+        return 0.0
+    return float(adjusted_mutual_info_score(nearest(X, one)[0], nearest(X, other)[0]))
 
 
 def _of_number(layers: Layers, count: int) -> IntArray | None:
@@ -122,15 +133,13 @@ def worth(X: FloatArray, labels: IntArray, seed: int = 0) -> float:
 
 def silhouette(X: FloatArray, labels: IntArray, seed: int = 0) -> float:
     """Return the mean silhouette of at most 3,000 rows, or NaN where fewer than two clusters are sampled."""
-    from sklearn.metrics import silhouette_score
-
     rows = np.arange(len(X))
     if len(X) > SAMPLE_ROWS:
         rows = np.random.default_rng(seed).choice(len(X), SAMPLE_ROWS, replace=False)
     present = len(np.unique(labels[rows]))
     if not 2 <= present < len(rows):
         return float("nan")
-    return float(silhouette_score(X[rows], labels[rows], metric="cosine"))
+    return mean_silhouette(X[rows], labels[rows])
 
 
 def closest_layer(layers: Sequence[IntArray], previous: IntArray) -> int:

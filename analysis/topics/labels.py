@@ -15,10 +15,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import chain
+from math import log1p, sqrt
+from typing import NamedTuple
 
 import numpy as np
 
-from analysis.topics.phrases import VAGUE, Word, clauses, phrases, stem, terms
+from analysis.topics.phrases import VAGUE, WORDS_REMEMBERED, clauses, phrases, stem, terms
 
 CENTRAL_MESSAGES = 150
 KEYWORDS = 8
@@ -37,7 +41,38 @@ WORDS_COUNT = 0.5
 # Joins two independent finds in one label; reads well in a sentence and in a table.
 JOINT = ", "
 
-Clauses = list[list[Word]]
+# Short messages are read once for all levels; longer ones would fill the memory.
+LONGEST_REMEMBERED = 200
+MOST_REMEMBERED = 20_000
+
+
+class Reading(NamedTuple):
+    """A message as labels need it: by stems how a phrase reads and whether it is whole, and the terms."""
+
+    phrases: dict[tuple[str, ...], tuple[str, bool]]
+    terms: list[str]
+
+
+class Reader:
+    """Reads messages; topics, themes and sub-topics of one fit share one, for they share most central messages."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Reading] = {}
+
+    def __call__(self, text: str) -> Reading:
+        """Return the phrases and terms of a message; of several equal phrases the first counts."""
+        reading = self._known.get(text)
+        if reading is None:
+            seen: dict[tuple[str, ...], tuple[str, bool]] = {}
+            found = clauses(text)
+            for clause in found:
+                for stems, shown, whole in phrases(clause):
+                    if stems not in seen:
+                        seen[stems] = (shown, whole)
+            reading = Reading(seen, [term for clause in found for term in terms(clause)])
+            if len(text) <= LONGEST_REMEMBERED and len(self._known) < MOST_REMEMBERED:
+                self._known[text] = reading
+        return reading
 
 
 @dataclass(frozen=True)
@@ -55,10 +90,6 @@ class _Found:
     forms: Counter[str] = field(default_factory=Counter)
     whole: int = 0
 
-    @property
-    def total(self) -> int:
-        return sum(self.forms.values())
-
 
 @dataclass(frozen=True)
 class _Phrase:
@@ -68,13 +99,15 @@ class _Phrase:
     value: float
 
 
-def name_topics(messages: Sequence[Sequence[str]]) -> list[TopicName]:
+def name_topics(messages: Sequence[Sequence[str]], reader: Reader | None = None) -> list[TopicName]:
     """Name every topic from its messages.
 
     Parameters
     ----------
     messages
         For each topic its distinct texts, most central first.
+    reader
+        What reads them, where several levels share messages.
 
     Returns
     -------
@@ -82,55 +115,59 @@ def name_topics(messages: Sequence[Sequence[str]]) -> list[TopicName]:
         In the order given; labels are unique, and never empty.
     """
     central = [list(texts[:CENTRAL_MESSAGES]) for texts in messages]
-    parsed = [[clauses(text) for text in texts] for texts in central]
-    counted = [_count_phrases(texts) for texts in parsed]
+    reader = reader or Reader()
+    counted, used = [], []
+    for texts in central:
+        read = [reader(text) for text in texts]
+        counted.append(_count_phrases([reading.phrases for reading in read]))
+        used.append(Counter(chain.from_iterable(reading.terms for reading in read)))
     spread: defaultdict[tuple[str, ...], float] = defaultdict(float)
-    for counts, texts in zip(counted, central, strict=True):
-        for stems, found in counts.items():
-            spread[stems] += found.total / max(len(texts), 1)
+    for (counts, _), texts in zip(counted, central, strict=True):
+        for stems, number in counts.items():
+            spread[stems] += number / max(len(texts), 1)
     taken: set[str] = set()
     names = []
-    keywords = _keywords(parsed)
-    for counts, texts, words in zip(counted, central, keywords, strict=True):
-        ranked = _rank(counts, len(texts), spread, len(central))
+    keywords = _keywords(used)
+    for (counts, found), texts, words in zip(counted, central, keywords, strict=True):
+        ranked = _rank(counts, found, len(texts), spread, len(central))
         label = _unique(_candidates(ranked, texts), taken)
         taken.add(label.casefold())
         names.append(TopicName(label, words))
     return names
 
 
-def _count_phrases(texts: Sequence[Clauses]) -> dict[tuple[str, ...], _Found]:
-    """Return, by stems, the phrases of the texts; within a text the first occurrence counts."""
-    counts: defaultdict[tuple[str, ...], _Found] = defaultdict(_Found)
-    for text in texts:
-        seen: dict[tuple[str, ...], tuple[str, bool]] = {}
-        for clause in text:
-            for stems, shown, whole in phrases(clause):
-                seen.setdefault(stems, (shown, whole))
-        for key, (shown, whole) in seen.items():
-            counts[key].forms[shown] += 1
-            counts[key].whole += whole
-    return counts
+def _count_phrases(
+    read: Sequence[Mapping[tuple[str, ...], tuple[str, bool]]],
+) -> tuple[Counter[tuple[str, ...]], dict[tuple[str, ...], _Found]]:
+    """Return, by stems, in how many texts a phrase occurs, and how it does where that is often enough for a name."""
+    counts = Counter(chain.from_iterable(read))
+    least = min(2, len(read))
+    found = {stems: _Found() for stems, number in counts.items() if number >= least}
+    for occurrences in read:
+        for stems, (shown, whole) in occurrences.items():
+            if stems in found:
+                found[stems].forms[shown] += 1
+                found[stems].whole += whole
+    return counts, found
 
 
 def _rank(
-    counts: dict[tuple[str, ...], _Found],
+    counts: Mapping[tuple[str, ...], int],
+    found: Mapping[tuple[str, ...], _Found],
     n_texts: int,
     spread: Mapping[tuple[str, ...], float],
     n_topics: int,
 ) -> list[_Phrase]:
-    phrases = []
-    for stems, found in counts.items():
-        if found.total < min(2, n_texts):
-            continue
-        coverage = found.total / n_texts
+    ranked = []
+    for stems, occurs in found.items():
+        coverage = counts[stems] / n_texts
         elsewhere = (spread[stems] - coverage) / max(n_topics - 1, 1)
-        lift = np.log1p(coverage / (elsewhere + 0.02))
-        whole = WHOLE_FLOOR + (1 - WHOLE_FLOOR) * found.whole / found.total if len(stems) > 1 else 1.0
-        value = float(np.sqrt(coverage) * lift * LENGTH_BONUS[len(stems)]) * whole
-        phrases.append(_Phrase(stems, found.forms.most_common(1)[0][0], coverage, value))
+        lift = log1p(coverage / (elsewhere + 0.02))
+        whole = WHOLE_FLOOR + (1 - WHOLE_FLOOR) * occurs.whole / counts[stems] if len(stems) > 1 else 1.0
+        value = sqrt(coverage) * lift * LENGTH_BONUS[len(stems)] * whole
+        ranked.append(_Phrase(stems, occurs.forms.most_common(1)[0][0], coverage, value))
     # Ties by text keep the order the same from run to run.
-    return sorted(_with_words(phrases), key=lambda phrase: (-phrase.value, phrase.shown))
+    return sorted(_with_words(ranked), key=lambda phrase: (-phrase.value, phrase.shown))
 
 
 def _with_words(phrases: Sequence[_Phrase]) -> list[_Phrase]:
@@ -196,19 +233,18 @@ def _unique(candidates: Sequence[str], taken: set[str]) -> str:
     return f"{candidates[0]} ({number})"
 
 
-def _keywords(topics: Sequence[Sequence[Clauses]]) -> list[tuple[str, ...]]:
+def _keywords(counts: Sequence[Counter[str]]) -> list[tuple[str, ...]]:
     """Return the eight best words and word pairs of every topic by c-TF-IDF, words inside pairs left out."""
-    counts = [Counter(term for text in texts for clause in text for term in terms(clause)) for texts in topics]
     # As objects: among fixed widths one message of a hundred thousand letters would make every term as wide.
     every = np.array(sorted(set().union(*counts)), dtype=object)
     if not len(every):
-        return [() for _ in topics]
+        return [() for _ in counts]
     column = {term: place for place, term in enumerate(every.tolist())}
-    table = np.zeros((len(topics), len(every)))
+    table = np.zeros((len(counts), len(every)))
     for row, found in zip(table, counts, strict=True):
         row[[column[term] for term in found]] = list(found.values())
     frequency = table / np.maximum(table.sum(axis=1, keepdims=True), 1.0)
-    weight = np.log1p(table.sum() / max(len(topics), 1) / np.maximum(table.sum(axis=0), 1.0))
+    weight = np.log1p(table.sum() / max(len(counts), 1) / np.maximum(table.sum(axis=0), 1.0))
     return [_best_terms(row, every) for row in frequency * weight]
 
 
@@ -216,9 +252,14 @@ def _best_terms(values: np.ndarray, terms: np.ndarray) -> tuple[str, ...]:
     chosen: list[str] = []
     for column in np.argsort(-values, kind="stable")[: 4 * KEYWORDS]:
         term = str(terms[column])
-        stems = {stem(word) for word in term.split()}
+        stems = _stems(term)
         if values[column] <= 0 or len(chosen) == KEYWORDS:
             break
-        if not any(stems <= {stem(word) for word in other.split()} for other in chosen):
-            chosen = [other for other in chosen if not {stem(w) for w in other.split()} < stems] + [term]
+        if not any(stems <= _stems(other) for other in chosen):
+            chosen = [other for other in chosen if not _stems(other) < stems] + [term]
     return tuple(chosen)
+
+
+@lru_cache(maxsize=WORDS_REMEMBERED)
+def _stems(term: str) -> frozenset[str]:
+    return frozenset(stem(word) for word in term.split())

@@ -9,13 +9,17 @@ import numpy as np
 
 from analysis.topics.clusterers import Clusterer, load_clusterer
 from analysis.topics.clusterers.base import tidy
-from analysis.topics.geometry import FloatArray, IntArray, distinct_rows
+from analysis.topics.clusterers.evoc_engine import EvocClusterer
+from analysis.topics.clusterers.ward import WardClusterer
+from analysis.topics.geometry import FloatArray, IntArray, distinct_rows, principal_rows
 
 # A density estimate over fewer rows than this is a guess; average linkage needs none.
 FEWEST_ROWS_FOR_DENSITY = 50
 # Measured on subsets of labelled questions: EVoC shatters fewer, Ward's tree is too coarse for more.
 FEWEST_ROWS_FOR_EVOC = 2_000
 AUTO = "auto"
+# Engines that look at the leading axes of many rows only.
+REDUCING = (WardClusterer.name, EvocClusterer.name)
 SMALLEST_TOPIC = 5
 ROWS_PER_SMALLEST_TOPIC = 400
 # Structure is learnt on this many distinct texts at most; all others are assigned.
@@ -39,6 +43,10 @@ class Layering:
     clusterer: str | Clusterer
     min_topic_size: int | None
     seed: int
+
+    def prepared(self, X: FloatArray) -> FloatArray:
+        """Return ``X`` (n, d) as this engine sees it, so that whole and halves are reduced once."""
+        return principal_rows(X) if self.clusterer in REDUCING else X
 
     def __call__(self, X: FloatArray) -> tuple[IntArray, ...]:
         """Return label vectors (n,) of every granularity, found on the distinct vectors among ``X`` (n, d)."""

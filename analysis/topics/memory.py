@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.topics.geometry import FloatArray, IntArray, unit_rows
+from analysis.topics.geometry import FloatArray, IntArray, mean_directions, unit_rows
 from analysis.topics.partition import Partition
 
 LARGEST_MEMORY = 4000
@@ -66,3 +66,30 @@ class Memory:
                 if topic not in found or abs(share[0] - wanted) < abs(found[topic][0] - wanted):
                     found[topic] = share
         return found
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The fit that chose the granularity, as far as later ones compare with it.
+
+    Attributes
+    ----------
+    rows
+        Unit rows (o, d) of its memory.
+    ids
+        The topic of each (o,), -1 for none.
+    """
+
+    rows: FloatArray
+    ids: IntArray
+
+    @classmethod
+    def of(cls, memory: Memory, partition: Partition) -> Origin:
+        """Return the origin that a fit with this memory and these topics is for later ones."""
+        return cls(memory.rows, partition.assign(memory.rows)[0])
+
+    def places(self) -> dict[int, FloatArray]:
+        """Return the mean direction (d,) of the rows of each topic."""
+        names, labels = np.unique(self.ids[self.ids >= 0], return_inverse=True)
+        centres = mean_directions(self.rows[self.ids >= 0], labels, len(names))
+        return dict(zip(names.tolist(), centres, strict=True))

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 
 from analysis.topics import state
 from analysis.topics.clusterers import Clusterer
 from analysis.topics.dedup import KeyArray, distinct
 from analysis.topics.evidence import Evidence
-from analysis.topics.geometry import DoubleArray, FloatArray, IntArray, nearest, unit_rows
+from analysis.topics.geometry import DoubleArray, FloatArray, IntArray, nearest
 from analysis.topics.granularity import choose_labels, closest_layer, worth
 from analysis.topics.history import describe_changes
 from analysis.topics.identity import left_behind, match, reconcile
+from analysis.topics.inputs import checked_pair, checked_rows
 from analysis.topics.kinship import find_kin
+from analysis.topics.labels import Reader
 from analysis.topics.layers import AUTO, FEWEST_ROWS_FOR_DENSITY, Layering, learning_rows, usual_engine
 from analysis.topics.map import TopicMap
-from analysis.topics.memory import Memory
+from analysis.topics.memory import Memory, Origin
 from analysis.topics.partition import Partition, moved_partition, partition_from_labels
-from analysis.topics.records import Topic, TopicEvent
+from analysis.topics.records import Topic, TopicEvent, renamed
+from analysis.topics.renumber import renumber
 from analysis.topics.subtopics import continue_subtopics, find_subtopics
 from analysis.topics.summary import describe_themes, describe_topics, located
 from analysis.topics.themes import continue_themes, find_themes, theme_centres
@@ -32,7 +36,7 @@ CLEARLY_BETTER = 0.05
 FINER_PROPOSALS = 3
 
 
-class TopicModel:
+class TopicModel(BaseEstimator):  # type: ignore[misc] # scikit-learn carries no types
     """Topics with a memory, after the conventions of scikit-learn.
 
     Near-identical texts are merged first, an engine clusters the rest (at most 20,000 of them) at several
@@ -78,6 +82,10 @@ class TopicModel:
         The first id that was never used.
     memory_ : Memory
         A sample of at most 4,000 distinct rows of the last fit and how often each occurred.
+    origin_ : Origin
+        The fit that chose the granularity: what changes slowly is held against it.
+    names_ : dict
+        Names that people gave, by topic id; labels in refits and their events.
     chosen_on_ : int
         Distinct texts when the granularity was last chosen.
 
@@ -107,30 +115,14 @@ class TopicModel:
     member_ids_: IntArray
     next_id_: int
     memory_: Memory
+    origin_: Origin
+    names_: dict[int, str]
     chosen_on_: int
 
     def __init__(self, clusterer: str | Clusterer = AUTO, min_topic_size: int | None = None, seed: int = 0) -> None:
         self.clusterer = clusterer
         self.min_topic_size = min_topic_size
         self.seed = seed
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's parameters, as scikit-learn's ``clone`` wants them."""
-        return {"clusterer": self.clusterer, "min_topic_size": self.min_topic_size, "seed": self.seed}
-
-    def set_params(self, **parameters: Any) -> TopicModel:
-        """Change parameters by name.
-
-        Raises
-        ------
-        ValueError
-            When a name is no parameter.
-        """
-        unknown = sorted(set(parameters) - set(self.get_params()))
-        if unknown:
-            raise ValueError(f"unknown parameters {unknown}; known are {sorted(self.get_params())}")
-        vars(self).update(parameters)
-        return self
 
     def fit(self, X: ArrayLike, texts: Sequence[str]) -> TopicModel:
         """Learn topics afresh; ids start at 0.
@@ -140,25 +132,30 @@ class TopicModel:
         X
             Embeddings (n, d); they need not have unit length. n may be 0.
         texts
-            The n texts behind them.
+            The n texts behind them; like ``X`` an array of NumPy, pandas or Arrow, or a list.
 
         Raises
         ------
         ValueError
-            When ``X`` and ``texts`` differ in length, ``X`` is not (n, d) or not finite, or the engine is unknown.
+            When ``X`` and ``texts`` differ in length, ``X`` is not (n, d) or not finite, the engine is unknown, or
+            ``min_topic_size`` is below 1.
+        TypeError
+            When a text is no string.
         """
-        rows = _checked(X, texts)
+        rows, texts = checked_pair(X, texts)
         first, group, keys = distinct(texts)
         learnt = rows[first[learning_rows(len(first), self.seed)]]
         engine = self._engine(len(first))
-        layers = engine(learnt)
-        labels, self.silhouette_ = choose_labels(learnt, layers, engine, self.seed)
+        reduced = engine.prepared(learnt)
+        layers = engine(reduced)
+        labels, self.silhouette_ = choose_labels(reduced, layers, engine, self.seed)
         ids = np.arange(int(labels.max(initial=-1)) + 1, dtype=np.int64)
         partition = partition_from_labels(learnt, labels, ids)
-        self.next_id_, self.chosen_on_, self.topics_ = len(ids), len(first), ()
+        self.next_id_, self.chosen_on_, self.topics_, self.names_ = len(ids), len(first), (), {}
         sub, parents = find_subtopics(learnt, partition, layers, self.next_id_)
         self.next_id_ += len(sub.ids)
         self._learn(rows, texts, (first, group, keys), (partition, sub, parents))
+        self.origin_ = Origin.of(self.memory_, self.partition_)
         self.events_ = describe_changes({}, self._by_id(), np.full(len(rows), -1), self.labels_, {})
         return self
 
@@ -187,14 +184,15 @@ class TopicModel:
         self._check_fitted()
         if not len(self.topics_):
             return self._fit_after_nothing(X, texts)
-        rows = _checked(X, texts, self.centroids_.shape[1])
+        rows, texts = checked_pair(X, texts, self.centroids_.shape[1])
         first, group, keys = distinct(texts)
         before = self._by_id()
         known = self._earlier_topics(rows[first], keys)
         some = learning_rows(len(first), self.seed)
         learnt = rows[first[some]]
         layers = self._engine(len(first))(learnt)
-        partition = self._chosen_anew(learnt, layers, len(first))
+        partition = self._chosen_anew(learnt, layers, len(first), known[some])
+        anew = partition is not None
         if partition is None:
             partition = self._continued(learnt, layers, known[some], ~np.isin(keys[some], self.member_keys_))
         self.next_id_ = max(self.next_id_, int(partition.ids.max(initial=-1)) + 1)
@@ -203,10 +201,44 @@ class TopicModel:
         self.next_id_ = max(self.next_id_, int(sub.ids.max(initial=-1)) + 1)
         old, memory = self.partition_, self.memory_
         came_from = left_behind(rows[first], known, self.partition_, partition.ids)
-        kin = find_kin(self.partition_, partition)
+        kin = find_kin(self.partition_, partition, self.origin_.places())
         self._learn(rows, texts, (first, group, keys), (partition, sub, parents))
+        self.origin_ = Origin.of(self.memory_, self.partition_) if anew else self.origin_
         earlier = memory.closest_shares((old, partition), {topic.topic_id: topic.share for topic in self.topics_})
         self.events_ = describe_changes(before, self._by_id(), came_from[group], self.labels_, earlier, kin)
+        return self
+
+    def move(self, X: ArrayLike, texts: Sequence[str], earlier: IntArray) -> TopicModel:
+        """Go on in another space, such as that of another embedding model: topics stay with their rows.
+
+        Parameters
+        ----------
+        X
+            Embeddings (n, d) in the new space.
+        texts
+            The n texts behind them.
+        earlier
+            Topic id of every row before (n,), -1 for none.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit`.
+        """
+        self._check_fitted()
+        rows, texts = checked_pair(X, texts)
+        first, group, keys = distinct(texts)
+        before = self._by_id()
+        some = first[learning_rows(len(first), self.seed)]
+        known = np.where(np.isin(earlier, self.partition_.ids), earlier, -1)[some]
+        ids = np.unique(known[known >= 0])
+        partition = partition_from_labels(rows[some], np.where(known >= 0, np.searchsorted(ids, known), -1), ids)
+        layers = self._engine(len(first))(rows[some])
+        sub, parents = find_subtopics(rows[some], partition, layers, self.next_id_)
+        self.next_id_ = max(self.next_id_, int(sub.ids.max(initial=-1)) + 1)
+        self._learn(rows, texts, (first, group, keys), (partition, sub, parents))
+        self.origin_ = Origin.of(self.memory_, self.partition_)
+        self.events_ = describe_changes(before, self._by_id(), earlier, self.labels_, {})
         return self
 
     def assign(self, X: ArrayLike) -> tuple[IntArray, DoubleArray]:
@@ -229,13 +261,13 @@ class TopicModel:
             When the model is not fitted or ``X`` does not have its number of columns.
         """
         self._check_fitted()
-        ids, membership, _ = self.partition_.assign(_checked(X, None, self.centroids_.shape[1]))
+        ids, membership, _ = self.partition_.assign(checked_rows(X, self.centroids_.shape[1]))
         return ids, membership
 
     def assign_subtopics(self, X: ArrayLike) -> tuple[IntArray, DoubleArray]:
         """Give new rows to sub-topics, by the rule of `assign`; -1 where none reaches."""
         self._check_fitted()
-        ids, membership, _ = self.subpartition_.assign(_checked(X, None, self.centroids_.shape[1]))
+        ids, membership, _ = self.subpartition_.assign(checked_rows(X, self.centroids_.shape[1]))
         return ids, membership
 
     def novelty(self, X: ArrayLike) -> DoubleArray:
@@ -244,8 +276,16 @@ class TopicModel:
         Without any topic every row has novelty 1.
         """
         self._check_fitted()
-        _, _, novelty = self.partition_.assign(_checked(X, None, self.centroids_.shape[1]))
+        _, _, novelty = self.partition_.assign(checked_rows(X, self.centroids_.shape[1]))
         return novelty
+
+    def rename(self, names: Mapping[int, str]) -> TopicModel:
+        """Give themes, topics and sub-topics names, by id, that later refits keep; unknown ids are left out."""
+        self._check_fitted()
+        known = {topic.topic_id for topic in (*self.themes_, *self.topics_, *self.subtopics_)}
+        self.names_.update({topic: name for topic, name in names.items() if topic in known})
+        self._name()
+        return self
 
     def locate(self, topic_map: TopicMap) -> TopicModel:
         """Give every theme, topic and sub-topic its position on a map: that of its centroid."""
@@ -293,23 +333,12 @@ class TopicModel:
 
     def renumber(self, offset: int) -> None:
         """Raise the ids of all topics and sub-topics by ``offset``, where lower ones are in use elsewhere."""
-
-        def moved(topic: Topic) -> Topic:
-            parent = None if topic.parent_id is None else topic.parent_id + offset
-            return replace(topic, topic_id=topic.topic_id + offset, parent_id=parent)
-
-        self.topics_ = tuple(moved(topic) for topic in self.topics_)
-        self.themes_ = tuple(moved(topic) for topic in self.themes_)
-        self.subtopics_ = tuple(moved(topic) for topic in self.subtopics_)
-        self.partition_ = replace(self.partition_, ids=self.partition_.ids + offset)
-        self.subpartition_ = replace(self.subpartition_, ids=self.subpartition_.ids + offset)
-        self.labels_ = np.where(self.labels_ >= 0, self.labels_ + offset, -1)
-        self.member_ids_ = np.where(self.member_ids_ >= 0, self.member_ids_ + offset, -1)
-        self.events_ = tuple(replace(event, topic_id=event.topic_id + offset) for event in self.events_)
-        self.next_id_ += offset
+        renumber(self, offset)
 
     def _engine(self, n: int) -> Layering:
         """Return the engine for ``n`` distinct texts; halves and samples of them go to the same one."""
+        if self.min_topic_size is not None and self.min_topic_size < 1:
+            raise ValueError(f"min_topic_size is {self.min_topic_size}, expected at least 1, or None")
         engine = usual_engine(n) if self.clusterer == AUTO else self.clusterer
         return Layering(engine, self.min_topic_size, self.seed)
 
@@ -327,11 +356,19 @@ class TopicModel:
         sub_ids, _, _ = self.subpartition_.assign(rows)
         self.labels_, self.member_keys_, self.member_ids_ = ids, keys, ids[first]
         themes = self._themes(np.array([(ids == topic).sum() for topic in self.partition_.ids.tolist()], np.int64))
-        self.topics_ = describe_topics(rows, texts, first, self.partition_, ids, themes, level=0)
-        self.themes_ = describe_themes(rows, texts, first, self.topics_, ids)
-        self.subtopics_ = describe_topics(rows, texts, first, self.subpartition_, sub_ids, parents, level=1)
+        reader = Reader()
+        self.topics_ = describe_topics(rows, texts, first, self.partition_, ids, themes, reader=reader, level=0)
+        self.themes_ = describe_themes(rows, texts, first, self.topics_, ids, reader)
+        self.subtopics_ = describe_topics(
+            rows, texts, first, self.subpartition_, sub_ids, parents, reader=reader, level=1
+        )
+        self._name()
         self.centroids_, self.radii_ = self.partition_.centroids, self.partition_.radii
         self.memory_ = Memory.of(rows[first], np.bincount(group, minlength=len(first)), self.seed)
+
+    def _name(self) -> None:
+        self.topics_, self.themes_ = renamed(self.topics_, self.names_), renamed(self.themes_, self.names_)
+        self.subtopics_ = renamed(self.subtopics_, self.names_)
 
     def _themes(self, sizes: IntArray) -> IntArray:
         """Return the theme id of every topic (k,): its earlier one, else that of its neighbours; -1 without themes."""
@@ -354,23 +391,25 @@ class TopicModel:
         finer = [layer for layer in layers if most < layer.max(initial=-1) <= FINER_PROPOSALS * most]
         memory = self.memory_.rows
         old = self.partition_
-        evidence = Evidence(memory, X[unseen], old.assign(memory)[0], old.assign(X[unseen])[0])
+        evidence = Evidence(memory, X[unseen], old.assign(memory)[0], old.assign(X[unseen])[0], self.origin_)
         joined = reconcile(X, old, known, [labels, *finer[-1:]], evidence, self.next_id_)
         if not len(joined.ids):
             return joined
         return moved_partition(X, labels, joined, old, memory, unseen)
 
-    def _chosen_anew(self, X: FloatArray, layers: Sequence[IntArray], n: int) -> Partition | None:
+    def _chosen_anew(self, X: FloatArray, layers: Sequence[IntArray], n: int, known: IntArray) -> Partition | None:
         """Return topics of another granularity, or None where ``n`` distinct texts are no reason to change it."""
         if n < CHOSEN_AGAIN * max(self.chosen_on_, FEWEST_ROWS_FOR_DENSITY):
             return None
         self.chosen_on_ = n
-        labels, _ = choose_labels(X, layers, self._engine(n), self.seed)
+        engine = self._engine(n)
+        labels, _ = choose_labels(engine.prepared(X), layers, engine, self.seed)
         index = nearest(X, self.centroids_)[0]
-        kept = self.partition_.ids[index]
-        if not worth(X, labels, self.seed) >= worth(X, index, self.seed) + CLEARLY_BETTER:
+        # One topic has no silhouette; that of rows which belong as much to another one is 0.
+        now = np.nan_to_num(worth(X, index, self.seed))
+        if not worth(X, labels, self.seed) >= now + CLEARLY_BETTER:
             return None
-        matched, fresh = match(kept, labels), iter(range(self.next_id_, self.next_id_ + int(labels.max()) + 1))
+        matched, fresh = match(known, labels), iter(range(self.next_id_, self.next_id_ + int(labels.max()) + 1))
         ids = [matched[i] if i in matched else next(fresh) for i in range(int(labels.max()) + 1)]
         order = np.argsort(ids)
         place = np.argsort(order)
@@ -390,13 +429,4 @@ class TopicModel:
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "partition_"):
-            raise ValueError("this TopicModel is not fitted; call fit(X, texts) or TopicModel.from_arrays first")
-
-
-def _checked(X: ArrayLike, texts: Sequence[str] | None, dimensions: int | None = None) -> FloatArray:
-    rows = unit_rows(X)
-    if texts is not None and len(texts) != len(rows):
-        raise ValueError(f"X has {len(rows)} rows, but there are {len(texts)} texts")
-    if dimensions is not None and rows.shape[1] != dimensions:
-        raise ValueError(f"X has {rows.shape[1]} columns, but the model was fitted on {dimensions}")
-    return rows
+            raise NotFittedError("this TopicModel is not fitted; call fit(X, texts) or TopicModel.from_arrays first")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from analysis.topics.stopwords import CONNECTIVES, FILLERS, FUNCTION_WORDS, OPENERS, PARTICLES, PARTITIVES, VERBS
@@ -46,12 +47,9 @@ class Word(NamedTuple):
     carries: bool
 
 
-class Occurrence(NamedTuple):
-    """A phrase as it stands in a message; ``whole`` unless it is cut off before a word that belongs to it."""
-
-    stems: tuple[str, ...]
-    shown: str
-    whole: bool
+# A phrase as it stands in a message: its stems, how it reads, and whether it is whole, not cut off before a word that
+# belongs to it.
+Occurrence = tuple[tuple[str, ...], str, bool]
 
 
 def clauses(text: str) -> list[list[Word]]:
@@ -61,28 +59,26 @@ def clauses(text: str) -> list[list[Word]]:
 
 def phrases(clause: Sequence[Word]) -> Iterator[Occurrence]:
     """Yield the phrases of a clause."""
-    kept = [(word, place) for place, word in enumerate(clause) if not word.filler]
-    words = [word for word, _ in kept]
+    kept = [place for place, word in enumerate(clause) if not word.filler]
+    words = [clause[place] for place in kept]
     for start, first in enumerate(words):
         if not first.begins:
             continue
         for end in range(start + 1, _limit(words, start) + 1):
-            phrase = words[start:end]
-            if _may_end(phrase):
-                after = kept[end - 1][1] + 1
+            if _may_end(words, start, end):
+                phrase, after = words[start:end], kept[end - 1] + 1
                 whole = after == len(clause) or not _goes_on(phrase, clause[after])
-                yield Occurrence(tuple(w.stem for w in phrase), " ".join(w.shown for w in phrase), whole)
+                yield tuple([word.stem for word in phrase]), " ".join([word.shown for word in phrase]), whole
 
 
-def terms(clause: Sequence[Word]) -> Iterator[str]:
-    """Yield the words of a clause that may be subjects, and pairs of neighbours that could be phrases."""
+def terms(clause: Sequence[Word]) -> list[str]:
+    """Return the words of a clause that may be subjects, and pairs of neighbours that could be phrases."""
     words = [word for word in clause if not word.filler]
-    for word in words:
-        if not word.function and len(word.folded) > 1:
-            yield word.folded
-    for pair in zip(words, words[1:], strict=False):
-        if pair[0].begins and pair[0].folded != pair[1].folded and _may_end(pair):
-            yield f"{pair[0].folded} {pair[1].folded}"
+    found = [word.folded for word in words if not word.function and len(word.folded) > 1]
+    for place, (one, other) in enumerate(pairwise(words)):
+        if one.begins and other.ends and one.folded != other.folded and _may_end(words, place, place + 2):
+            found.append(f"{one.folded} {other.folded}")
+    return found
 
 
 def stem(word: str) -> str:
@@ -137,13 +133,16 @@ def _limit(words: Sequence[Word], start: int) -> int:
     return min(start + LONGEST_PHRASE, len(words))
 
 
-def _may_end(phrase: Sequence[Word]) -> bool:
-    first, last = phrase[0], phrase[-1]
-    if not (last.ends if len(phrase) > 1 else last.ends_alone):
+def _may_end(words: Sequence[Word], start: int, end: int) -> bool:
+    """Say whether ``words[start:end]`` may be a phrase as far as its last word and its measures go."""
+    first, last, length = words[start], words[end - 1], end - start
+    if not (last.ends if length > 1 else last.ends_alone):
         return False
-    if (first.vague or last.vague) and any(word.function and not word.partitive for word in phrase[1:-1]):
-        return False
-    return sum(len(word.folded) for word in phrase) >= SHORTEST_PHRASE
+    if length < SHORTEST_PHRASE:
+        return len(first.folded) + (len(last.folded) if length > 1 else 0) >= SHORTEST_PHRASE
+    if first.vague or last.vague:
+        return not any(word.function and not word.partitive for word in words[start + 1 : end - 1])
+    return True
 
 
 def _goes_on(phrase: Sequence[Word], following: Word) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 EventKind = Literal["born", "grew", "shrank", "split", "merged", "died"]
@@ -71,3 +72,8 @@ class TopicEvent:
     size_before: int
     size_after: int
     sentence: str
+
+
+def renamed(topics: Iterable[Topic], names: Mapping[int, str]) -> tuple[Topic, ...]:
+    """Topics with the names that people gave them, by id."""
+    return tuple(replace(topic, label=names.get(topic.topic_id, topic.label)) for topic in topics)

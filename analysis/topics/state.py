@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from analysis.topics.clusterers import Clusterer
 from analysis.topics.geometry import unit_rows
-from analysis.topics.memory import Memory
+from analysis.topics.memory import Memory, Origin
 from analysis.topics.partition import Partition
 from analysis.topics.records import Topic, TopicEvent
 
@@ -33,6 +33,7 @@ def to_arrays(model: TopicModel) -> dict[str, NDArray[Any]]:
         "themes": [asdict(topic) for topic in model.themes_],
         "subtopics": [asdict(topic) for topic in model.subtopics_],
         "events": [asdict(event) for event in model.events_],
+        "names": list(model.names_.items()),
     }
     arrays: dict[str, NDArray[Any]] = {
         "schema_version": np.array(SCHEMA_VERSION),
@@ -45,6 +46,8 @@ def to_arrays(model: TopicModel) -> dict[str, NDArray[Any]]:
         "member_ids": model.member_ids_,
         "memory": model.memory_.rows.astype(np.float16),
         "memory_weights": model.memory_.weights,
+        "origin": model.origin_.rows.astype(np.float16),
+        "origin_ids": model.origin_.ids,
         "chosen_on": np.array(model.chosen_on_),
     }
     for prefix, partition in (("", model.partition_), ("sub_", model.subpartition_)):
@@ -79,6 +82,7 @@ def restore(model: TopicModel, arrays: Arrays) -> None:
     model.themes_ = tuple(_topic(record) for record in records.get("themes", ()))
     model.subtopics_ = tuple(_topic(record) for record in records["subtopics"])
     model.events_ = tuple(TopicEvent(**{**record, "related": tuple(record["related"])}) for record in records["events"])
+    model.names_ = {int(topic): name for topic, name in records.get("names", ())}
     model.next_id_ = int(arrays["next_id"])
     model.silhouette_ = float(arrays["silhouette"])
     model.labels_ = arrays["labels"]
@@ -93,6 +97,12 @@ def restore(model: TopicModel, arrays: Arrays) -> None:
     )
     model.chosen_on_ = int(arrays["chosen_on"]) if remembered else len(model.member_keys_)
     model.partition_ = Partition(arrays["ids"], arrays["centroids"], arrays["radii"])
+    # A model stored before there was an origin takes its last fit for it.
+    model.origin_ = (
+        Origin(unit_rows(arrays["origin"]), arrays["origin_ids"])
+        if "origin" in arrays
+        else Origin.of(model.memory_, model.partition_)
+    )
     model.subpartition_ = Partition(arrays["sub_ids"], arrays["sub_centroids"], arrays["sub_radii"])
     model.centroids_, model.radii_ = model.partition_.centroids, model.partition_.radii
 

@@ -9,7 +9,7 @@ from itertools import zip_longest
 import numpy as np
 
 from analysis.topics.geometry import FloatArray, IntArray, mean_directions
-from analysis.topics.labels import CENTRAL_MESSAGES, EXEMPLARS, name_topics
+from analysis.topics.labels import CENTRAL_MESSAGES, EXEMPLARS, Reader, name_topics
 from analysis.topics.map import TopicMap
 from analysis.topics.partition import Partition
 from analysis.topics.records import Topic
@@ -26,6 +26,7 @@ def describe_topics(
     ids: IntArray,
     parents: IntArray,
     *,
+    reader: Reader,
     level: int,
 ) -> tuple[Topic, ...]:
     """Return one record for every topic of ``partition``, in its order.
@@ -44,6 +45,8 @@ def describe_topics(
         Topic id of every row (n,).
     parents
         Parent id of every topic (k,), -1 where it has none.
+    reader
+        What reads the messages of this fit.
     level
         Level of these topics, as in `Topic`.
     """
@@ -52,7 +55,7 @@ def describe_topics(
         _most_central(rows, first[own == topic], centroid)
         for topic, centroid in zip(partition.ids.tolist(), partition.centroids, strict=True)
     ]
-    names = name_topics([[texts[row] for row in order] for order in central])
+    names = name_topics([[texts[row] for row in order] for order in central], reader)
     sizes = [int((ids == topic).sum()) for topic in partition.ids.tolist()]
     return tuple(
         Topic(
@@ -70,7 +73,7 @@ def describe_topics(
 
 
 def describe_themes(
-    rows: FloatArray, texts: Sequence[str], first: IntArray, topics: Sequence[Topic], ids: IntArray
+    rows: FloatArray, texts: Sequence[str], first: IntArray, topics: Sequence[Topic], ids: IntArray, reader: Reader
 ) -> tuple[Topic, ...]:
     """Return one record for every theme that ``topics`` name as their parent, named by messages of all of them.
 
@@ -84,13 +87,15 @@ def describe_themes(
         The topics, with their parents.
     ids
         Topic id of every row (n,).
+    reader
+        What reads the messages of this fit.
     """
     members: dict[int, list[Topic]] = {}
     for topic in topics:
         if topic.parent_id is not None:
             members.setdefault(topic.parent_id, []).append(topic)
     central = {theme: _spread(rows, first, group, ids) for theme, group in members.items()}
-    names = name_topics([[texts[row] for row in order] for order in central.values()])
+    names = name_topics([[texts[row] for row in order] for order in central.values()], reader)
     sizes = {theme: sum(topic.size for topic in group) for theme, group in members.items()}
     return tuple(
         Topic(

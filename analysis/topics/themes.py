@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.topics.clusterers.ward import agglomerate, cut
-from analysis.topics.geometry import FloatArray, IntArray, mean_directions, nearest, unit_rows
+from analysis.topics.geometry import FloatArray, IntArray, mean_directions, mean_silhouette, nearest, unit_rows
 from analysis.topics.records import Topic
 
 FEWEST_TOPICS = 12
@@ -79,8 +79,4 @@ def _without_singles(centroids: FloatArray, labels: IntArray) -> IntArray:
 
 
 def _clearness(centroids: FloatArray, labels: IntArray) -> float:
-    from sklearn.metrics import silhouette_score
-
-    if not 2 <= len(np.unique(labels)) < len(labels):
-        return -1.0
-    return float(silhouette_score(centroids, labels, metric="cosine"))
+    return mean_silhouette(centroids, labels) if 2 <= len(np.unique(labels)) < len(labels) else -1.0

@@ -161,6 +161,20 @@ class TopicWatch:
         self.provisional.clear()
         return self.model.events_
 
+    def move(self, X: FloatArray, texts: Sequence[str], everything: FloatArray, earlier: IntArray) -> None:
+        """Go on in another space with a map of its own: `TopicModel.move`, and ``everything`` as in `start`."""
+        self.map = TopicMap(seed=self.model.seed).fit(everything)
+        self.model.move(X, texts, earlier).locate(self.map)
+        ids = self.model.partition_.ids
+        lives = np.isin(self.emerged.ids, ids)
+        now = self.model.partition_.part(np.searchsorted(ids, self.emerged.ids[lives]))
+        # As wide as all that was asked: more of a subject that emerged lately is no news.
+        places = zip(now.ids.tolist(), now.centroids, strict=True)
+        reach = [float((1.0 - X[earlier == topic] @ centre).max()) for topic, centre in places]
+        self.emerged = replace(now, radii=np.array(reach, dtype=np.float32))
+        self.emerged_days = self.emerged_days[lives]
+        self.provisional.intersection_update(ids.tolist())
+
     def assign(self, X: FloatArray) -> tuple[IntArray, DoubleArray, DoubleArray, FloatArray]:
         """Return topic id, membership, novelty and place on the map of every row."""
         ids, membership = self.model.assign(X)
@@ -269,11 +283,6 @@ def shifted(shift: Shift, label: str, day: np.datetime64) -> TopicEvent:
         sentence = f"Nobody asked about “{label}” {week}; before, {shift.share_before:.1%} of conversations did."
     kind: EventKind = "grew" if grew else "shrank"
     return TopicEvent(kind, shift.topic_id, (), shift.sessions_before, shift.sessions_now, sentence)
-
-
-def renamed(topics: Sequence[Topic], labels: Mapping[int, str]) -> tuple[Topic, ...]:
-    """Topics with the labels that people gave them."""
-    return tuple(replace(topic, label=labels.get(topic.topic_id, topic.label)) for topic in topics)
 
 
 def _joined(first: Partition, second: Partition) -> Partition:

@@ -20,6 +20,7 @@ _NEVER: list[int] = []
 
 
 _CHARACTER_PX, _LINE_PX, _NARROW_PX, _HEIGHT_PX = 7.0, 18.0, 350.0, 430.0
+_MARGINS = (0.1, 0.4)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def option(
     parts = _parts(points, groups)
     worded = bool(points["prompt"].notna().any())
     columns = ["x", "y", "prompt"] if worded else ["x", "y"]
-    across, down = _limits(points["x"], 0.2), _limits(points["y"], 0.08)
+    across, down = _limits(points["x"], _margin(points["x"], names)), _limits(points["y"], 0.08)
     if selected:
         names = apart([name for name in names if not name.fine], across, down)
     size, opacity = _weight(len(points))
@@ -144,12 +145,26 @@ def _weight(n: int) -> tuple[float, float]:
     )
 
 
-def _limits(column: pd.Series, margin: float) -> dict[str, float]:
-    """Ends of an axis: all but the outermost hundredth, so that a lone outlier does not shrink the map.
+def _ends(column: pd.Series) -> tuple[float, float]:
+    """All but the outermost hundredth, so that a lone outlier does not shrink the map."""
+    return float(column.quantile(0.005)), float(column.quantile(0.995))
 
-    ``margin`` is the part of the width that is left free on either side, for names.
-    """
-    low, high = float(column.quantile(0.005)), float(column.quantile(0.995))
+
+def _margin(column: pd.Series, names: Sequence[Name]) -> float:
+    """The part of the width to leave free on either side, so that the names at the edges fit on a narrow screen."""
+    low, high = _ends(column)
+    needed = _MARGINS[0]
+    for name in names:
+        if not name.fine and high > low:
+            half = len(name.text) * _CHARACTER_PX / 2 / _NARROW_PX
+            edge = min(name.x - low, high - name.x) / (high - low)
+            needed = max(needed, (half - edge) / (1 - 2 * half) if half < 0.5 else 1.0)
+    return min(needed, _MARGINS[1])
+
+
+def _limits(column: pd.Series, margin: float) -> dict[str, float]:
+    """Ends of an axis with a part of its length left free on either side."""
+    low, high = _ends(column)
     free = margin * (high - low) or 1.0
     return {"min": low - free, "max": high + free}
 

@@ -130,7 +130,10 @@ def _history(topic: int, screen: Screen) -> None:
 def _rename(topic: int, label: str) -> None:
     with st.form(f"rename_{topic}", border=False):
         name = st.text_input("Name of this topic", value=label, max_chars=80, key=f"name_{topic}")
-        if st.form_submit_button("Rename") and (name or "").strip() and name.strip() != label:
+        sent = st.form_submit_button("Rename")
+        if sent and not (name or "").strip():
+            text.empty("The name was not changed", "A name has at least one letter.")
+        elif sent and name.strip() != label:
             try:
                 actions.rename_topic(data.store(), topic, name.strip(), author=actions.author_name())
             except StoreError as error:

@@ -101,7 +101,9 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
             "topic": [marked(row) for row in rows],
             "share": [100 * row["share_now"] for row in rows],
             "change": [
-                None if row["share_before"] is None else 100 * (row["share_now"] - row["share_before"]) for row in rows
+                # Rounded and raised by zero, so that nothing reads "-0.0".
+                None if row["share_before"] is None else round(100 * (row["share_now"] - row["share_before"]), 1) + 0.0
+                for row in rows
             ],
             "grounded": [100 * row["n_grounded"] / row["n_evaluated"] if row["n_evaluated"] else None for row in rows],
             "cost": [row["n_cost"] if row["n_priced"] else None for row in rows],

@@ -12,6 +12,11 @@ _SCOPED = """
         )
 """
 
+# Of the calls of a turn the last that answered.
+_ONE_A_TURN = """QUALIFY row_number() OVER (
+            PARTITION BY coalesce(s.turn_id, s.interaction_id) ORDER BY i.response IS NULL, s.start_time DESC
+        ) = 1"""
+
 # Below a topic: its sub-topics, and what is below those.
 _BELOW = """(
             SELECT sub.topic_id FROM topics sub LEFT JOIN topics mid ON mid.topic_id = sub.parent_id
@@ -100,13 +105,18 @@ NAMED = {
         ORDER BY h.happened_at DESC, h.event_id
         LIMIT 25
     """,
-    # The births of a fit are one event: that there are topics.
+    # The births of the first fit of a field are one event: that there are topics.
     "topic_changes": """
+        WITH told AS (
+            SELECT *, coalesce(origin, 'fit') AS cause, regexp_extract(event_id, ':(response|document):', 1) AS field
+            FROM topic_history
+        ),
+        first AS (
+            SELECT DISTINCT ON (field) field, run_id FROM told WHERE cause = 'fit' ORDER BY field, happened_at, event_id
+        )
         SELECT h.topic_id, h.event, h.happened_at, h.sentence, t.label, t.state
-        FROM topic_history h LEFT JOIN topics t USING (topic_id)
-        WHERE NOT (h.event = 'born' AND coalesce(h.origin, 'fit') = 'fit' AND h.run_id = (
-            SELECT first.run_id FROM topic_history first WHERE coalesce(first.origin, 'fit') = 'fit'
-            ORDER BY first.happened_at, first.event_id LIMIT 1))
+        FROM told h LEFT JOIN topics t USING (topic_id)
+        WHERE NOT (h.event = 'born' AND h.cause = 'fit' AND (h.field, h.run_id) IN (SELECT field, run_id FROM first))
         ORDER BY h.happened_at DESC, h.event_id
         LIMIT 25
     """,
@@ -118,6 +128,7 @@ NAMED = {
         LEFT JOIN grounded g ON g.target_id = s.interaction_id
         WHERE CASE WHEN $chosen IS NULL THEN s.topic_id IS NULL AND s.said IS NOT NULL
                    ELSE s.topic_id = $chosen OR s.topic_id IN {_BELOW} END
+        {_ONE_A_TURN}
         ORDER BY CASE WHEN $borderline THEN s.membership END NULLS LAST, s.start_time DESC
         LIMIT 25
     """,
@@ -126,6 +137,7 @@ NAMED = {
         SELECT s.interaction_id, s.start_time, s.prompt, i.response, i.service_name, NULL AS grounded
         FROM scoped s JOIN interactions i ON i.interaction_id = s.interaction_id
         WHERE s.x BETWEEN $x0 AND $x1 AND s.y BETWEEN $y0 AND $y1
+        {_ONE_A_TURN}
         ORDER BY s.start_time DESC
         LIMIT 25
     """,

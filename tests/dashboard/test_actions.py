@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
+import pyarrow as pa
 import pytest
 
 from dashboard import actions
+from dashboard.queries.topics import NAMED
 from undertow.errors import StoreError
 from undertow.store.embedded import EmbeddedStore
 
@@ -63,6 +66,20 @@ def test_renaming_a_topic_keeps_everything_else_and_leaves_a_trace(own_store: Em
     assert after == {**before, "label": "Limits of cards", "label_source": "human"}
     event = own_store.query("SELECT * FROM topic_history WHERE event = 'renamed'").to_pylist()[0]
     assert (event["topic_id"], event["sentence"]) == (1, "ada renamed Card limits to Limits of cards")
+
+
+def test_the_births_of_the_first_fit_of_a_field_are_no_news_and_later_ones_are(own_store: EmbeddedStore) -> None:
+    actions.rename_topic(own_store, 1, "Limits", author="ada")
+    births = [
+        {"event_id": f"{run}:{part}{number}", "topic_id": 100 + number, "event": "born", "run_id": run, "origin": "fit",
+         "happened_at": datetime(2026, 11, day), "sentence": f"{run} {part}"}
+        for run, part, day in (("one", "response:", 1), ("two", "document:", 2), ("three", "response:", 3))
+        for number in range(2)
+    ]  # fmt: skip
+    own_store.commit({"topic_history": pa.Table.from_pylist(births)}, key="fits")
+    told = own_store.query(NAMED["topic_changes"]).to_pylist()
+    assert [(row["event"], row["topic_id"]) for row in told] == [("renamed", 1), ("born", 100), ("born", 101)]
+    assert {row["sentence"] for row in told[1:]} == {"three response:"}
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 81])

@@ -186,24 +186,30 @@ def test_turns_within_bounds_are_those_of_all_turns(analysed) -> None:
         assert np.array_equal(vectors, whole.vectors[field][inside], equal_nan=True)
 
 
-def test_topics_of_another_embedding_model_take_ids_that_were_never_used(analysed) -> None:
+def test_topics_go_on_under_another_embedding_model_with_their_ids_and_names(analysed) -> None:
     store, settings = analysed
-    (before,) = store.query("SELECT max(topic_id) AS last FROM topic_history").to_pylist()
-    labelled = store.query("SELECT * FROM topics WHERE topic_id = 0").to_pylist()
+    free = store.query("SELECT max(topic_id) + 1 AS free FROM topic_history").to_pylist()[0]["free"]
+    before = store.query("SELECT * FROM topics WHERE level = 0").to_pylist()
+    renamed = max(before, key=lambda row: row["size"])
     artifacts = store.query("SELECT * FROM artifacts WHERE kind IN ('centroids', 'map')").to_pylist()
     version = {**json.loads(artifacts[0]["version"]), "model": "another"}
     store.commit(
         {
-            "topics": pa.Table.from_pylist([{**labelled[0], "label": "my name", "label_source": "human"}]),
+            "topics": pa.Table.from_pylist([{**renamed, "label": "my name", "label_source": "human"}]),
             "artifacts": pa.Table.from_pylist([{**row, "version": json.dumps(version)} for row in artifacts]),
         },
         key="another model",
     )
     write_history(store, days=1, per_day=1, seed=11)
     Pipeline(store, settings, only=["topics"]).run()
-    topics = store.query("SELECT * FROM topics").to_pylist()
-    assert min(row["topic_id"] for row in topics) > before["last"]
-    assert "my name" not in {row["label"] for row in topics}
+    topics = {row["topic_id"]: row for row in store.query("SELECT * FROM topics WHERE level = 0").to_pylist()}
+    assert topics[renamed["topic_id"]]["label"] == "my name"
+    assert renamed["topic_id"] in {
+        row["topic_id"] for row in store.query("SELECT DISTINCT topic_id FROM topic_assignments").to_pylist()
+    }
+    known = {row["topic_id"] for row in before}
+    assert len(known & set(topics)) > len(known) / 2
+    assert all(topic >= free for topic in set(topics) - known), "an id is never used for another topic"
 
 
 class Broken:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn.metrics import silhouette_score
 
 from analysis.topics.dedup import distinct, text_key
 from analysis.topics.fading import holm
-from analysis.topics.geometry import fill_noise, mean_directions, unit_rows
+from analysis.topics.geometry import fill_noise, mean_directions, mean_silhouette, unit_rows
 from analysis.topics.identity import match
 from analysis.topics.labels import name_topics
 from analysis.topics.partition import partition_from_labels
@@ -98,3 +100,13 @@ def test_the_mean_direction_of_one_label_is_its_unit_mean(X):
     got = mean_directions(rows, np.zeros(len(rows), dtype=np.int64), 1)[0]
     if np.linalg.norm(mean) > 1e-3:
         assert np.allclose(got, mean / np.linalg.norm(mean), atol=1e-4)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.integers(2, 12))
+def test_the_silhouette_from_sums_is_that_from_all_pairs(seed, clusters):
+    rng = np.random.default_rng(seed)
+    rows = unit_rows(rng.normal(size=(30, 6)) + 0.5)
+    rows[0] = 0.0
+    labels = np.r_[np.arange(clusters), rng.integers(0, clusters, 30 - clusters)]
+    assert mean_silhouette(rows, labels) == pytest.approx(silhouette_score(rows, labels, metric="cosine"), abs=1e-5)

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import binom
 
 from analysis.drift import compare, compare_behaviour, compare_to_past
+from analysis.drift.arrays import as_groups
 from analysis.drift.comparison import permuted
 from analysis.drift.past import leave_one_out_z
 from analysis.drift.permutation import FreeDraw, joint_p_value
@@ -78,6 +79,12 @@ def test_contributions_never_exceed_the_whole():
     sizes = [part.contribution for part in result.contributions]
     assert sizes == sorted(sizes, reverse=True)
     assert 0.5 < sum(sizes) <= 1.0 + 1e-9
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_a_row_without_a_session_is_its_own(missing):
+    named = [missing, "a", missing, "b", "a"]
+    assert as_groups(named, 5, "current").tolist() == [0, 1, 2, 3, 1]
 
 
 def test_one_long_session_is_not_a_drift():

@@ -15,7 +15,8 @@ from undertow.store.embedded import EmbeddedStore
 from undertow.text import content_hash
 
 SUBJECTS = {"card": 0, "lost": 0, "loan": 1, "rate": 1, "leave": 2}
-TEXTS = ["my card is lost", "card stolen", "loan terms", "what is the rate", "annual leave"]
+# The accent of the last one is a letter of its own, as some systems send it.
+TEXTS = ["my card is lost", "card stolen", "loan terms", "what is the rate", "annual leave at the cafe\u0301"]
 
 
 class BySubject:
@@ -64,6 +65,12 @@ def test_meaning_finds_what_shares_no_word(finder: Finder):
 def test_text_finds_the_words_whatever_their_case(finder: Finder):
     found = finder.find("RATE", by="text")
     assert [(item.text, item.worded, item.similarity) for item in found] == [("what is the rate", True, None)]
+    assert finder.find("caf\u00c9", by="text") == finder.find("cafe\u0301", by="text") != []
+
+
+def test_bytes_that_are_no_text_are_searched_for_in_vain(finder: Finder):
+    assert finder.find("card \udcff", by="text") == []
+    assert finder.find("card \udcff", by="meaning") != []
 
 
 def test_what_means_and_says_it_comes_first(finder: Finder):

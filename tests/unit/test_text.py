@@ -52,6 +52,7 @@ def test_a_lone_surrogate_still_has_a_hash():
         ("Options:\n- red\n- green\n  or teal\n- blue\nPick one.",
          ["Options:", "- red", "- green\n  or teal", "- blue", "Pick one."]),
         ("# Title\nA line that\nwraps. Next.", ["# Title", "A line that\nwraps.", "Next."]),
+        ("Fees\r\n\r\nNo fee\r\n- one\r\n- two\r\nEnd", ["Fees", "No fee", "- one", "- two", "End"]),
         ("**Note.** Keep it. *Thanks!* Bye", ["**Note.**", "Keep it.", "*Thanks!*", "Bye"]),
     ],
 )  # fmt: skip

@@ -15,7 +15,7 @@ from analysis.analyzer import Context, Shared
 from analysis.analyzers.topics import Topics
 from analysis.topics import TopicModel
 from tests.integration.traffic import call
-from undertow.search import pack_vectors
+from undertow.search import load_vectors, pack_vectors
 from undertow.settings import Settings
 from undertow.store.embedded import EmbeddedStore
 from undertow.text import content_hash
@@ -130,6 +130,25 @@ def test_new_answers_go_to_the_topics_that_exist_and_a_refit_keeps_names_of_peop
         assert set(after.values()) == set(before.values())
         kept = store.query("SELECT label FROM topics WHERE topic_id = $id", {"id": chosen}).to_pylist()
         assert kept == [{"label": "my own name"}]
+
+
+def test_topics_of_every_field_go_on_under_another_embedding_model(store, monkeypatch):
+    write(store, range(120))
+    seen = analyse(store, ("prompt", "response"))
+    before = {field: assigned(store, field) for field in ("prompt", "response")}
+    write(store, range(120, 124))
+    monkeypatch.setattr(Named, "name", "another:32")
+    for field in before:
+        hashes, X = load_vectors(store, field, MODEL)
+        store.commit({"embeddings": pack_vectors(hashes.tolist(), field, "another:32", X[:, ::-1])}, key=field)
+    analyse(store, ("prompt", "response"), seen)
+    for field, topics in before.items():
+        after = assigned(store, field)
+        assert len(after) == 124
+        assert set(after.values()) == set(topics.values()), "no topic is new, none is gone"
+        assert np.mean([after[call] == topic for call, topic in topics.items()]) > 0.9
+    events = store.query("SELECT event, count(*) AS n FROM topic_history GROUP BY event").to_pylist()
+    assert events == [{"event": "born", "n": 8}]
 
 
 def test_topics_form_themes_that_keep_their_ids_and_survive_storage():

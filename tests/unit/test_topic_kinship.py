@@ -26,9 +26,30 @@ def partition(**places: np.ndarray) -> Partition:
         ({"t0": A, "t2": C}, {"t2": C, "t3": D}, {}, {}),
         ({"t0": A, "t2": C}, {"t0": A, "t2": C}, {}, {}),
         ({"t0": A, "t2": C}, {"t2": C}, {}, {}),
+        ({"t0": A + B, "t2": C}, {"t0": A + 0.2 * B, "t2": C, "t3": B}, {}, {0: (0, 3)}),
+        ({"t0": A + B, "t2": C}, {"t0": A + B, "t2": C, "t3": B}, {}, {}),
+        ({"t0": A, "t1": B, "t2": C}, {"t0": A + B, "t2": C}, {1: 0}, {}),
+        ({"t0": A, "t1": B, "t2": C}, {"t0": A, "t2": C}, {}, {}),
     ],
-    ids=["two merge", "one joins another", "one parts", "one dies and another is born", "nothing", "one dies"],
+    ids=[
+        "two merge",
+        "one joins another",
+        "one parts",
+        "one dies and another is born",
+        "nothing",
+        "one dies",
+        "a part leaves",
+        "a neighbour is born",
+        "one moves to meet another",
+        "a neighbour dies",
+    ],
 )
 def test_what_became_of_a_topic_is_told_by_where_the_new_ones_lie(old, new, merged, split):
     kin = find_kin(partition(**old), partition(**new))
     assert (dict(kin.merged), dict(kin.split)) == (merged, split)
+
+
+def test_a_topic_that_followed_one_part_for_weeks_was_split_where_it_was_first_found():
+    before, after = partition(t0=A + 0.2 * B, t2=C), partition(t0=A, t2=C, t3=B)
+    assert find_kin(before, after).split == {}
+    assert find_kin(before, after, {0: unit_rows((A + B)[None])[0]}).split == {0: (0, 3)}

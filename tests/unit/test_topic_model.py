@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import adjusted_rand_score
+from sklearn.utils.validation import check_is_fitted
 
 from analysis.topics import TopicMap, TopicModel
 
@@ -127,6 +131,18 @@ def test_a_refit_on_later_traffic_keeps_ids(model, data):
     assert later.events_ == ()
 
 
+def test_a_model_of_one_subject_learns_the_others_and_keeps_its_own_id(data):
+    X, texts, y = data
+    for known in (1, 2):
+        early = TopicModel("linkage").fit(X[y < known], texts[: (y < known).sum()])
+        ids = {topic.topic_id for topic in early.topics_}
+        assert len(ids) == known
+        later = early.refit(X, texts)
+        assert len(later.topics_) == 5
+        assert set(later.labels_[y < known].tolist()) - {-1} == ids
+        assert sum(event.kind == "born" for event in later.events_) == 5 - known
+
+
 def test_a_new_subject_is_born_with_a_new_id_and_a_vanished_one_dies(model):
     later = TopicModel.from_arrays(model.to_arrays())
     gone = int(later.assign(directions(1))[0][0])
@@ -139,14 +155,33 @@ def test_a_new_subject_is_born_with_a_new_id_and_a_vanished_one_dies(model):
     assert gone not in {topic.topic_id for topic in again.topics_}, "an id is never reused"
 
 
-def test_growth_is_reported_with_both_sizes(model):
+def test_topics_stay_with_their_rows_in_another_space(model, data):
+    X, texts, y = data
+    elsewhere = X[:, ::-1][:, :24]
+    other = TopicModel.from_arrays(model.to_arrays()).move(elsewhere, texts, np.where(y == 4, -1, model.labels_))
+    (gone,) = set(model.labels_[y == 4].tolist()) - {-1}
+    assert {topic.topic_id for topic in other.topics_} == {topic.topic_id for topic in model.topics_} - {gone}
+    kept = (y < 4) & (model.labels_ >= 0)
+    assert (other.labels_[kept] == model.labels_[kept]).mean() > 0.9
+    assert np.array_equal(other.assign(elsewhere)[0], other.labels_)
+    assert [(event.kind, event.topic_id) for event in other.events_] == [("died", gone)]
+    with pytest.raises(ValueError, match="32 columns, but the model was fitted on 24"):
+        other.assign(X)
+    later = other.refit(elsewhere, texts)
+    assert gone not in {topic.topic_id for topic in later.topics_}, "an id is never reused"
+
+
+def test_growth_is_reported_with_both_sizes_under_the_name_that_a_person_gave(model):
     later = TopicModel.from_arrays(model.to_arrays())
     grown = int(later.assign(directions(1))[0][0])
+    later.rename({grown: "My name", 99: "of none"})
+    later = TopicModel.from_arrays(later.to_arrays())
     later.refit(*traffic({0: 240, 1: 60, 2: 60, 3: 60, 4: 60}, seed=8)[:2])
     event = next(e for e in later.events_ if e.topic_id == grown)
     assert (event.kind, event.size_before) == ("grew", model.topics_[grown].size)
     assert event.size_after > 200
-    assert "grew from" in event.sentence
+    assert "“My name” grew from" in event.sentence
+    assert [topic.topic_id for topic in later.topics_ if topic.label == "My name"] == [grown]
 
 
 def split_traffic(apart: bool, seed: int) -> tuple[np.ndarray, list[str]]:
@@ -213,8 +248,32 @@ def test_the_constructor_only_stores_and_clone_works():
     model = TopicModel("linkage", min_topic_size=9, seed=3)
     assert vars(model) == {"clusterer": "linkage", "min_topic_size": 9, "seed": 3}
     assert clone(model).get_params() == model.get_params()
-    with pytest.raises(ValueError, match="unknown parameters"):
+    with pytest.raises(ValueError, match="Invalid parameter 'k'"):
         model.set_params(k=3)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(model)
+
+
+@pytest.mark.parametrize("kind", ["list", "numpy", "pandas", "arrow"])
+def test_rows_and_texts_come_as_any_kind_of_array(kind, data, model):
+    X, texts, _ = data
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(X.ravel()), D)
+    rows, said = {
+        "list": (X.tolist(), tuple(texts)),
+        "numpy": (7 * X.astype(np.float64), np.array(texts)),
+        "pandas": (pd.Series(list(X), index=range(9, 9 + len(X))), pd.Series(texts, index=range(9, 9 + len(X)))),
+        "arrow": (pa.chunked_array([vectors]), pa.array(texts)),
+    }[kind]
+    fitted = TopicModel("linkage").fit(rows, said)
+    assert fitted.topics_ == model.topics_
+    assert np.array_equal(fitted.assign(rows)[0], model.labels_)
+    assert fitted.assign([])[0].shape == (0,)
+
+
+@pytest.mark.parametrize("texts", [["a", None], ["a", float("nan")], "ab"])
+def test_what_is_no_text_is_refused_by_its_place(texts):
+    with pytest.raises(TypeError, match=r"texts\[1\] is (None|nan), expected|one string, expected"):
+        TopicModel().fit(np.ones((2, 4)), texts)
 
 
 @pytest.mark.parametrize(

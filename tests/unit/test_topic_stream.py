@@ -41,7 +41,7 @@ def told(weeks: Sequence[float]) -> tuple[TopicModel, list[list[TopicEvent]]]:
     return model, events
 
 
-@pytest.mark.parametrize("weeks", [(1.0, 0.0, 0.0), (1.0, 0.66, 0.33, 0.0, 0.0)])
+@pytest.mark.parametrize("weeks", [(1.0, 0.0, 0.0), (1.0, 0.66, 0.33, 0.0, 0.0), (1.0, 0.8, 0.6, 0.4, 0.2, 0.0, 0.0)])
 def test_two_subjects_that_become_one_are_told_as_merged_and_nothing_else_is(weeks):
     model, events = told(weeks)
     flat = [event for week_events in events for event in week_events]
@@ -61,6 +61,15 @@ def test_a_subject_that_falls_apart_is_told_as_split_into_its_parts():
     ids = model.assign(rows)[0]
     parts = [np.bincount(ids[start : start + EACH] + 1).argmax() - 1 for start in (8 * EACH, 9 * EACH)]
     assert set(parts) == set(events[0][0].related)
+
+
+def test_a_subject_that_falls_apart_over_five_weeks_is_told_as_split_and_both_parts_are_topics():
+    model, events = told((0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.0))
+    assert [event.kind for week_events in events for event in week_events] == ["split"]
+    rows, _ = week(1.0, 99)
+    ids = TopicModel.from_arrays(model.to_arrays()).assign(rows)[0]
+    parts = {np.bincount(ids[start : start + EACH] + 1).argmax() - 1 for start in (8 * EACH, 9 * EACH)}
+    assert parts == {part for week_events in events for event in week_events for part in event.related}
 
 
 @pytest.mark.parametrize("apart", [0.0, 1.0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,12 +29,18 @@ PAST = np.arange(800) % SUBJECTS
 TODAY = np.r_[np.arange(160) % SUBJECTS, np.full(40, SUBJECTS)]
 
 
-@pytest.fixture
-def watch() -> TopicWatch:
+@pytest.fixture(scope="module")
+def stored() -> tuple[Any, Any]:
     X, texts = rows(PAST, 1)
     started = TopicWatch.start(X, texts, X)
     assert len(look(started, DAY)) == 1
-    return started
+    return started.to_arrays(), started.map.to_arrays()
+
+
+@pytest.fixture
+def watch(stored: tuple[Any, Any]) -> TopicWatch:
+    """A subject has just emerged."""
+    return TopicWatch.from_arrays(*stored)
 
 
 def look(watch: TopicWatch, day: np.datetime64) -> list[tuple[Topic, tuple[int, ...]]]:
@@ -60,6 +67,19 @@ def test_a_provisional_topic_is_promoted_under_its_id(watch):
     today, _ = rows(TODAY, 2)
     ids = watch.assign(today)[0]
     assert (ids[TODAY == SUBJECTS] == provisional).mean() > 0.8
+
+
+def test_a_subject_is_no_news_in_another_space_and_stays_provisional(watch, monkeypatch):
+    monkeypatch.setattr("analysis.topics.map.FEWEST_ROWS_FOR_UMAP", 10**6)
+    (provisional,) = watch.provisional
+    (before, first), (today, second) = rows(PAST, 1), rows(TODAY, 2)
+    X = np.concatenate([before, today])
+    turned = X[:, ::-1]
+    watch.move(turned, first + second, turned, watch.assign(X)[0])
+    assert watch.provisional == {provisional}
+    assert (watch.assign(today[:, ::-1])[0][TODAY == SUBJECTS] == provisional).mean() > 0.8
+    groups = {"reference_groups": np.arange(len(before)), "current_groups": np.arange(len(today))}
+    assert watch.look(before[:, ::-1], today[:, ::-1], second, day=DAY + 1, **groups) == []
 
 
 def test_a_later_day_of_the_same_subject_is_no_second_topic(watch):

@@ -39,6 +39,8 @@ def search(  # noqa: PLR0913, PLR0917 - one parameter for each option
     asked: str, field: str, by: str, limit: int, service: str | None, since: str | None, as_json: bool, url: str | None
 ) -> None:
     """Find prompts, responses or documents by meaning and by text; exit code 1 when nothing is found."""
+    if not asked.strip():
+        raise click.UsageError("there is nothing to search for: give a word or a sentence")
     from undertow.clock import parse_duration, utc_now
     from undertow.config import load_settings
     from undertow.embedding import load_embedder

@@ -34,6 +34,12 @@ WHERE content_hash IS NOT NULL AND text <> ''
 GROUP BY ALL ORDER BY field, content_hash
 """
 
+# Such a text has one as text of another field: an answer that quotes its document, a question that is also a query.
+VECTORS_OF_OTHER_FIELDS = f"""
+SELECT DISTINCT ON (t.field, t.content_hash) t.content_hash, t.field, e.model, e.dim, e.dtype, e.vector
+FROM ({TEXTS_WITHOUT_VECTOR}) t JOIN embeddings e ON e.content_hash = t.content_hash AND e.model = $model
+"""
+
 # Turns with a question that start within [$from, $to), in the order of time. Calls of a turn lie within a day.
 TURNS = f"""
 WITH stands AS (

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from analysis.topics.clusterers.base import tidy
-from analysis.topics.geometry import FloatArray, IntArray
+from analysis.topics.geometry import FloatArray, IntArray, principal_rows
 
 # At the library's own .2 only three or four widely spaced layers remain, and the right one is often absent.
 LAYER_SIMILARITY = 0.5
@@ -41,6 +41,6 @@ class EvocClusterer:
             min_similarity_threshold=LAYER_SIMILARITY,
             random_state=self.seed,
         )
-        model.fit(np.ascontiguousarray(X, dtype=np.float32))
+        model.fit(np.ascontiguousarray(principal_rows(X), dtype=np.float32))
         self.layers_ = tuple(tidy(layer, self.min_cluster_size) for layer in model.cluster_layers_)
         return self.layers_[int(np.argmax(model.persistence_scores_))]

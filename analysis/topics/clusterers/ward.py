@@ -14,10 +14,17 @@ from typing import ClassVar
 import numpy as np
 
 from analysis.topics.clusterers.base import tidy
-from analysis.topics.geometry import DoubleArray, FloatArray, IntArray, blocks, nearest, spherical_kmeans, unit_rows
+from analysis.topics.geometry import (
+    DoubleArray,
+    FloatArray,
+    IntArray,
+    blocks,
+    nearest,
+    principal_rows,
+    spherical_kmeans,
+    unit_rows,
+)
 
-DIMENSIONS = 96
-FEWEST_REDUCED = 4000
 NEIGHBOURS = 15
 FEWEST_NEIGHBOURS = 3
 ROWS_PER_NEIGHBOUR = 20
@@ -56,7 +63,7 @@ class WardClusterer:
 
     def fit_predict(self, X: FloatArray) -> IntArray:
         """Cluster ``X`` (n, d); return the layer below which merging becomes dearest, as labels (n,)."""
-        reduced = principal_rows(X, DIMENSIONS)
+        reduced = principal_rows(X)
         means, typical = neighbourhood_means(reduced)
         lone = typical < _limit_of_lone(typical)
         cell = self._cells(means)
@@ -77,17 +84,6 @@ class WardClusterer:
         centres = spherical_kmeans(means, CELLS, np.random.default_rng(self.seed), CELL_STEPS)
         index = nearest(means, centres)[0]
         return np.unique(index, return_inverse=True)[1].astype(np.int64)
-
-
-def principal_rows(X: FloatArray, dimensions: int) -> FloatArray:
-    """Return unit rows (n, dimensions) of ``X`` (n, d) on its leading principal axes, uncentred; ``X`` if it is small.
-
-    The leading axes of sentence embeddings hold nearly all that tells subjects apart, at a quarter of the cost.
-    """
-    if X.shape[1] <= dimensions or len(X) <= FEWEST_REDUCED:
-        return X
-    _, axes = np.linalg.eigh((X.T @ X).astype(np.float64))
-    return unit_rows(X @ axes[:, ::-1][:, :dimensions].astype(np.float32))
 
 
 def neighbourhood_means(X: FloatArray) -> tuple[FloatArray, DoubleArray]:
