@@ -114,7 +114,9 @@ def revert(store: Store, settings: Settings) -> Outcome:
     fitting = recalibration if recalibration and recalibration.fits(scorer) else None
     traffic = _stored(store, scorer)
     rows = _commit(store, settings, scorer, fitting, scoring.history_row(recalibration, previous, utc_now()), traffic)
-    holds = f"{recalibration.version} holds again" if recalibration else "the scorer's own probability holds again"
+    holds = f"{fitting.version} holds again" if fitting else "the scorer's own probability holds again"
+    if recalibration and not fitting:
+        holds += f" ({recalibration.version} belongs to {recalibration.scorer} {recalibration.scorer_version})"
     sentence = f"{held.applied.recalibration.version} is taken back: {holds}; {rows:,} stored judgements were mapped."
     version = recalibration.version if recalibration else "none"
     return Outcome("reverted", sentence, scorer.name, scorer.version, version, mapped_rows=rows)

@@ -7,6 +7,7 @@ import logging
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -58,13 +59,19 @@ def configured_scorer(store: Store, settings: Settings) -> Scorer:
     if recalibration is None:
         return scorer
     if not recalibration.fits(scorer):
-        _log.warning(
-            "the recalibration in force belongs to %s %s, so %s %s judges with its own probability; judge the past anew"
-            " (undertow analyze --only groundedness,trends,flags --since 365d), then undertow calibrate groundedness",
-            *(recalibration.scorer, recalibration.scorer_version, scorer.name, scorer.version),
-        )
+        _tell_lapsed(f"{recalibration.scorer} {recalibration.scorer_version}", f"{scorer.name} {scorer.version}")
         return scorer
     return CalibratedScorer(scorer, recalibration)
+
+
+@cache
+def _tell_lapsed(learned_for: str, used: str) -> None:
+    """Warn once: several analyzers ask for the scorer, every minute."""
+    _log.warning(
+        "the recalibration in force belongs to %s, so %s judges with its own probability; judge the past anew"
+        " (undertow analyze --only groundedness,trends,flags --since 365d), then undertow calibrate groundedness",
+        *(learned_for, used),
+    )
 
 
 def holding(store: Store, artifact_id: str | None = None) -> Stored | None:

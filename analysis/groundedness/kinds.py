@@ -10,19 +10,21 @@ from analysis.groundedness.tokens import STOPWORDS
 from analysis.metrics.refusal import Refusal, find_refusal
 from undertow.text import Span, detect_language, sentences
 
+_TELLING = r"(?:confirm|say|report|announce|(?:tell|inform) you) that\b"
 _OFFER_WORDS = (
     r"(?:please )?(?:let me know|feel free)",
     r"(?:i )?hope (?:this|that|it)",
     r"is there anything",
     r"if you (?:have|need) (?:any|more|further|other|anything)",
     r"(?:please )?(?:don't|do not) hesitate",
-    r"i(?:'d| would| am|'m)? ?(?:be )?(?:happy|glad) to",
+    rf"i(?:'d| would| am|'m)? ?(?:be )?(?:happy|glad) to(?! {_TELLING})",
     r"how (?:can|may) i",
 )
 _PAUSE = r"(?=\s*(?:[,.!:;–—-]|$)| (?:i|we|let|here)\b)"
 _GREETING_WORDS = (
     r"(?:hi|hello|hey)(?!-)|greetings|good (?:morning|afternoon|evening)|dear \w+|welcome (?:to|back|aboard)",
-    r"great question|good question|no (?:problem|worries)|my pleasure|happy to help|(?:i(?:'m| am) )?glad (?:i|to)",
+    r"great question|good question|no (?:problem|worries)|my pleasure|happy to help",
+    rf"(?:i(?:'m| am) )?glad (?:i|to(?! {_TELLING}))",
     rf"(?:sure|certainly|of course|absolutely|definitely|ok(?:ay)?|all ?right|got it|understood|perfect|great){_PAUSE}",
     rf"(?:congratulations|welcome|good ?bye|bye|cheers|take care|see you(?: \w+)?){_PAUSE}",
     rf"(?:just )?(?:one|a) moment(?:,? please)?{_PAUSE}|(?:that )?sounds (?:good|great)|let's (?:get started|begin)",
@@ -30,7 +32,7 @@ _GREETING_WORDS = (
     r"sorry|i(?: am|'m)(?: (?:so|very|really))? sorry|i apologi[sz]e|(?:my )?apologies|please note the following",
     r"here(?:'s| is| are) (?:what|the|a|some|how)|i(?: can|'ll| will) (?:\w+ly )?(?:help|assist|answer)|let me \w+",
     r"my name is|i(?: am|'m) (?:your|an?|the) (?:\w+ )?(?:assistant|chatbot)",
-    r"i (?:\w+ly )?(?:understand|see) (?:your|how|that you)",
+    r"i (?:\w+ly )?(?:understand (?:your|how|that you)|see your (?:point|concern|problem))",
     r"i (?:did not|didn't|do not|don't) (?:quite |fully )?(?:understand|catch|get|follow) (?:your?|that)",
     r"(?:(?:yes|no),? )?(?:that|this|it)(?:'s| is) (?:not )?(?:possible|correct|right|true|fine)[.!]?$",
 )
@@ -41,7 +43,8 @@ _BREAK = re.compile(r"[,;:–—]\s*")
 _SET_APART = ("```", "~~~", "<think>", "<thinking>", "<reasoning>")
 # Possessive, and an open block runs to the end, so that the time stays linear.
 _BLOCK = re.compile(
-    r"^[ \t]*+(```|~~~)[^`\n]*+\n(?s:.*?)(?:^[ \t]*\1[^\n]*$|\Z)|<(think|thinking|reasoning)>(?s:.*?)(?:</\2>|\Z)",
+    r"^[ \t]*+(?:(```|~~~)[^`\n]*+\n(?s:.*?)(?:^[ \t]*\1[^\n]*$|\Z)"
+    r"|<(think|thinking|reasoning)>(?s:.*?)(?:</\2>|\Z))",
     re.MULTILINE,
 )
 _SHORT_TALK_WORDS = 9

@@ -27,7 +27,7 @@ _KNOW = (
 )
 _ADJECTIVE = r"(?:given|provided|available|retrieved|supplied|above|three)"
 _SOURCE = (
-    rf"(?:the |these |those |any of the |my |our |your )?(?:{_ADJECTIVE} )*"
+    rf"(?:the |these |those |any of the |my |our |your )?(?:{_ADJECTIVE} ){{0,3}}"
     r"(?:documents?|passages?|context|sources?|texts?|excerpts?|information|knowledge base|handbook|articles?"
     r"|materials?)"
 )
@@ -40,6 +40,7 @@ _NOT = r"(?:do not|does not|don't|doesn't|did not|didn't)"
 _IS = r"(?:is|are|was|were)"
 _CANNOT = r"(?:can(?:no|')t|can not|could(?: not|n't))"
 _KNOWLEDGE = r"(?:information|details?|data|answers?|mention|records?|results?)"
+_OF_DATA = r"(?:allowance|cap|charge|fee|limit|loss|plan|roaming|transfer)s?"
 
 _DECLINED = re.compile(
     rf"\b(?:i|we)(?: am|'m)? ?(?:sorry,? (?:but )?)?(?:i |we )?{_ABLE}(?: to)?(?: \w+ly)? {_HELP}\b"
@@ -57,7 +58,8 @@ _UNKNOWN = re.compile(
     r"|\bi(?: am|'m) not (?:sure|certain|aware)\b"
     rf"|\b{_SOURCE} (?:provided )?{_NOT} (?:\w+ly )?{_MENTION}\b"
     rf"|(?:\b{_IS}(?: not|n't| nothing)|^\W*not) (?:\w+ly )?{_MENTIONED}(?: \w+ly)? (?:in|by|within) {_SOURCE}\b"
-    rf"|\bthere(?:'s| {_IS}) (?:no|not enough|insufficient|nothing) (?:\w+ )?(?:{_KNOWLEDGE}|in {_SOURCE})\b"
+    rf"|\bthere(?:'s| {_IS}) (?:no|not enough|insufficient|nothing) (?:\w+ )?"
+    rf"(?:{_KNOWLEDGE}(?! {_OF_DATA}\b)|in {_SOURCE})\b"
     rf"|\bno (?:\w+ )?{_KNOWLEDGE} (?:\w+ )?(?:{_IS}|could be|has been)"
     r" (?:found|available|retrieved|(?:given|provided)(?! to))\b"
     rf"|\b{_SOURCE} (?:says?|mentions?|contains?|ha(?:s|ve)|gives?|offers?) (?:nothing|no {_KNOWLEDGE})\b"

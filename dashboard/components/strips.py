@@ -45,22 +45,22 @@ def html_of(table: pd.DataFrame, letters: Sequence[Letter], x_range: Range, wind
 
 def _strip(title: str, part: pd.DataFrame, x_range: Range) -> str:
     top = max(float(part["ratio"].max()) if len(part) else 0.0, 1.0) * _HEADROOM
-    bars = "".join(
-        _bar(row, top, x_range) for row in part.to_dict("records") if x_range[0] < row["middle"] < x_range[1]
-    )
+    shown = [row for row in part.to_dict("records") if x_range[0] < row["middle"] < x_range[1]]
+    drifted = sum(row["verdict"] == "drifted" for row in shown)
+    bars = "".join(_bar(row, top, x_range) for row in shown)
     return (
         f'<div class="name">{escape(title)}</div>'
-        f'<div class="lane">{bars}<i class="threshold" style="bottom:{100 / top:.1f}%"></i></div>'
+        f'<div class="lane" role="img" aria-label="{escape(title)}: {drifted} of {len(shown)} days drifted">'
+        f'{bars}<i class="threshold" style="bottom:{100 / top:.1f}%"></i></div>'
     )
 
 
 def _bar(row: dict[str, Any], top: float, x_range: Range) -> str:
     half = timedelta(milliseconds=row["day_ms"] * 0.4)
     left, right = _left(row["middle"] - half, x_range), _left(row["middle"] + half, x_range)
-    told = (
-        f"{shorten(row['sentence'] or '', 160)}\n{row['verdict']}: evidence {row['evidence']:.1f},"
-        f" threshold {row['threshold']:.1f}"
-    )
+    told = f"{shorten(row['sentence'] or '', 160)}\n{row['verdict']}"
+    if pd.notna(row["evidence"]):
+        told += f": evidence {row['evidence']:.1f}, threshold {row['threshold']:.1f}"
     place = f"left:{left:.2f}%;width:{right - left:.2f}%;height:{100 * row['ratio'] / top:.1f}%"
     return f'<i class="bar {escape(row["verdict"])}" style="{place}" title="{escape(told)}"></i>'
 

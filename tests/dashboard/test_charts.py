@@ -53,6 +53,14 @@ def test_strips_draw_letters_inside_the_range_only_and_escape_sentences() -> Non
     assert "<b>sentence" not in told
     assert told.count('class="bar drifted"') == 1
     assert 'class="past" style="width:50.00%"' in told
+    assert 'aria-label="questions: 1 of 10 days drifted"' in told
+
+
+def test_a_day_with_too_few_messages_tells_no_evidence() -> None:
+    table = checks().assign(evidence=None, verdict="insufficient")
+    told = strips.html_of(drift.strongest(table), LETTERS, RANGE, START)
+    assert 'class="bar insufficient"' in told
+    assert "nan" not in told
 
 
 def test_charts_of_a_page_have_a_fixed_height_and_the_same_range() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from click.testing import CliRunner, Result
 from analysis.analyzers.groundedness import GroundednessAnalyzer
 from analysis.calibrate_cli import calibrate
 from analysis.pipeline import Pipeline
-from analysis.scoring import configured_scorer
+from analysis.scoring import configured_scorer, history_row, holding
 from tests.integration.traffic import START, call
+from undertow.clock import utc_now
 from undertow.settings import Settings
 from undertow.store.embedded import EmbeddedStore
 from undertow.text import content_hash
@@ -173,11 +175,24 @@ def test_a_recalibration_of_another_version_of_the_scorer_is_not_used_and_says_s
     run("--apply")
     monkeypatch.setattr("analysis.groundedness.lexical.LexicalScorer.version", "2-other")
     with EmbeddedStore(folder / "undertow.duckdb") as store:
-        assert configured_scorer(store, Settings(data_dir=folder)).version == "2-other"
-    assert "so lexical 2-other judges with its own probability" in caplog.text
+        for _ in range(2):
+            assert configured_scorer(store, Settings(data_dir=folder)).version == "2-other"
+    assert caplog.text.count("so lexical 2-other judges with its own probability") == 1
     result, body = run()
     assert result.exit_code == 1
     assert "another scorer or version" in body["sentence"]
+
+
+def test_taking_back_to_one_of_another_version_says_that_the_scorer_judges_by_itself(folder, monkeypatch) -> None:
+    give(folder, range(ANSWERS))
+    older = run("--apply")[1]["version"]
+    monkeypatch.setattr("analysis.groundedness.lexical.LexicalScorer.version", "2-newer")
+    with EmbeddedStore(folder / "undertow.duckdb") as store:
+        held = holding(store)
+        newer = replace(held.applied.recalibration, scorer_version="2-newer")
+        store.commit({"artifacts": history_row(newer, held.artifact_id, utc_now())}, key="newer")
+    sentence = run("--revert")[1]["sentence"]
+    assert f"the scorer's own probability holds again ({older} belongs to lexical" in sentence
 
 
 def test_applying_and_reverting_at_once_is_refused(folder) -> None:

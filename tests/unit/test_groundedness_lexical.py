@@ -10,8 +10,8 @@ import pytest
 
 from analysis.groundedness import load_scorer
 from analysis.groundedness.head import Calibration, Head, sigmoid
-from analysis.groundedness.kinds import is_claim, looks_english
-from analysis.groundedness.lexical import LexicalScorer, bundled_weights
+from analysis.groundedness.kinds import is_claim, looks_english, response_sentences
+from analysis.groundedness.lexical import READER, LexicalScorer, bundled_weights
 from analysis.groundedness.tokens import NAME, NUMBER, claim_start, plain_number, stem, tokenize
 
 BANK = json.loads((Path(__file__).parents[1] / "testdata" / "bank_answers.json").read_text(encoding="utf-8"))
@@ -118,6 +118,7 @@ def test_small_talk_questions_and_refusals_are_no_claims(sentence: str) -> None:
      "Sorry for the delay, the transfer of 300 euros was executed.", "You can block the card in the app.",
      "Hello, the card is free.", "Sorry, the app was discontinued.", "Here is the thing: the branch is closed.",
      "Welcome gifts are sent to new customers.", "Absolutely free for students.",
+     "I see that you paid the invoice in March.", "I am happy to confirm that breakfast is included.",
      "The documents say nothing about students, the others pay 20 euros."],
 )  # fmt: skip
 def test_statements_are_claims(sentence: str) -> None:
@@ -133,6 +134,16 @@ def test_what_stands_behind_a_block_of_code_is_judged() -> None:
         "It is due in May.",
     ]
     assert [claim.text[:7] for claim in claims[:3]] == ["<think>", "Run thi", "```sql\n"]
+
+
+def test_the_versions_of_both_weights_tell_how_answers_are_read() -> None:
+    assert {load_scorer(name).version.partition("-")[0] for name in ("lexical", "encoder")} == {str(READER)}
+
+
+def test_a_sentence_that_names_a_mark_of_thoughts_opens_no_block() -> None:
+    response = "Thoughts stand behind <think> in the log. The fee is 90 euros."
+    said = [response[slice(*span)] for span in response_sentences(response)]
+    assert said == ["Thoughts stand behind <think> in the log.", "The fee is 90 euros."]
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,8 @@ def test_refusals_are_found(text: str, kind: str) -> None:
         "The counter is outside the branch, and change is not available there.",
         "Trim the fat from the outside; no data is sent to the shop.",
         "No information is given to your employer.",
+        "There is no data limit on the Plus plan.",
+        pytest.param("not " + "given " * 30_000, id="thousands of words that a phrase begins with"),
     ],
 )
 def test_answers_that_contain_negations_are_no_refusals(text: str) -> None:
