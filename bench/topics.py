@@ -30,7 +30,7 @@ from analysis.topics.clusterers import load_clusterer
 from analysis.topics.dedup import distinct
 from analysis.topics.geometry import fill_noise, nearest, unit_rows
 from analysis.topics.granularity import choose_labels
-from analysis.topics.layers import Layering, usual_engine
+from analysis.topics.layers import USUAL_ENGINE, Layering
 from analysis.topics.warm import exercise
 from undertow.embedding import Embedder
 
@@ -77,10 +77,12 @@ def quality(name: str, X: np.ndarray, texts: list[str], y: np.ndarray, peers: Pa
         row(name, engine, y, filled, model.labels_, spent[engine])
     if peers is None:
         return
-    default = usual_engine(len(distinct(texts)[0]))
     for peer, (labels, seconds) in measured_peers(peers, X, texts).items():
         row(name, peer, y, fill_noise(unit_rows(X), labels), labels, seconds)
-        print(f"{name:<20}{peer} takes {seconds / spent[default]:.1f} times as long as {default} (goal 4)", flush=True)
+        print(
+            f"{name:<20}{peer} takes {seconds / spent[USUAL_ENGINE]:.1f} times as long as {USUAL_ENGINE} (goal 4)",
+            flush=True,
+        )
 
 
 def measured_peers(environment: Path, X: np.ndarray, texts: list[str]) -> dict[str, tuple[np.ndarray, float]]:
@@ -142,7 +144,7 @@ def granularity(name: str, X: np.ndarray, texts: list[str], y: np.ndarray) -> No
 
 
 def chosen_against_best(X: np.ndarray, y: np.ndarray) -> tuple[float, float, int]:
-    engine = Layering(usual_engine(len(X)), None, 0)
+    engine = Layering(USUAL_ENGINE, None, 0)
     reduced = engine.prepared(X)
     layers = engine(reduced)
     chosen = choose_labels(reduced, layers, engine)[0]

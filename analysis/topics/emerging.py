@@ -20,8 +20,8 @@ from analysis.topics.scan import LEAST_LIFT, LEAST_SESSIONS, LEAST_SHARE, Scan, 
 LEAST_REFERENCE = 20
 # In 32 streams without anything new ten looks each, at all that came so far, found .09 false subjects a stream.
 LEVEL = 0.03
-# A piece is left out of a subject where it is that much more like the reference's pieces inside the subject's node
-# than like the current ones (difference of mean cosines): the known neighbour of a new subject.
+# A piece is left out of a subject where it is that much more like the reference's pieces among those gathered than
+# like the current ones (difference of mean cosines): the known neighbour of a new subject.
 KNOWN_MARGIN = 0.05
 # Part of the divisions in which two pieces of one subject share a cell.
 TOGETHER = 1 / 3

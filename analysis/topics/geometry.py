@@ -187,6 +187,19 @@ def spherical_kmeans(X: FloatArray, k: int, rng: np.random.Generator, steps: int
     return centroids
 
 
+def scattered_centres(X: FloatArray, k: int, rng: np.random.Generator, steps: int) -> FloatArray:
+    """Return ``k`` centroids (k, d) after Lloyd steps on the sphere from ``k`` rows drawn at random.
+
+    They are spread less evenly than those of `spherical_kmeans`, at a fraction of the cost.
+    """
+    centres = X[rng.choice(len(X), k, replace=False)]
+    for _ in range(steps):
+        index = nearest(X, centres)[0]
+        filled = np.bincount(index, minlength=k)[:, None] > 0
+        centres = np.where(filled, mean_directions(X, index, k), centres)
+    return centres
+
+
 def _plus_plus(X: FloatArray, k: int, rng: np.random.Generator) -> FloatArray:
     chosen = [int(rng.integers(len(X)))]
     distance = np.maximum(1.0 - X @ X[chosen[0]], 0.0).astype(np.float64)

@@ -4,8 +4,8 @@ A number of topics is good when two clusterings of different texts agree on it: 
 either, and the adjusted mutual information of the two (Vinh, Epps and Bailey, 2010) is the agreement (Lange et al.,
 2004). Up to 2,000 texts these are clusterings of two halves; of more texts one is that of half of them, the other that
 of all, and the rows compared lie outside the half (Tibshirani and Walther, 2005). Agreement alone prefers a handful of
-coarse subjects, which every half finds. So a layer is also held against what labelled sets of questions have, about .8
-times the square root of the number of distinct texts: being coarser by a factor e costs .1 of agreement, being finer
+coarse subjects, which every half finds. So a layer is also held against what labelled sets of questions have, about .3
+times the number of distinct texts to the power of 2/3: being coarser by a factor e costs .1 of agreement, being finer
 .05.
 """
 
@@ -18,8 +18,8 @@ import numpy as np
 from analysis.topics.geometry import FloatArray, IntArray, fill_noise, mean_directions, mean_silhouette, nearest
 
 SAMPLE_ROWS = 3000
-# Three parameters, chosen on subsets of Banking77 and HWU64 by intents, rows and skew, and on made-up sets.
-USUAL_TOPICS_PER_ROOT = 0.8
+# Four parameters, chosen on subsets of Banking77 and HWU64 by intents, rows and skew, and on made-up sets.
+USUAL_TOPICS, USUAL_GROWTH = 0.3, 2 / 3
 COST_OF_COARSE = 0.1
 COST_OF_FINE = 0.05
 MOST_TOPICS_PER_ROOT = 3.0
@@ -62,7 +62,7 @@ def choose_labels(
     chosen = usable[0]
     if len(usable) > 1:
         counts = np.array([_clusters(layer) for layer in usable])
-        beyond = np.log(counts / (USUAL_TOPICS_PER_ROOT * root))
+        beyond = np.log(counts / (USUAL_TOPICS * len(X) ** USUAL_GROWTH))
         cost = np.where(beyond < 0, COST_OF_COARSE, COST_OF_FINE) * beyond**2
         chosen = usable[int(np.argmax(agreement(X, usable, cluster, seed) - cost))]
     return chosen, silhouette(X, fill_noise(X, chosen), seed)

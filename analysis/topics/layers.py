@@ -15,9 +15,7 @@ from analysis.topics.geometry import FloatArray, IntArray, distinct_rows, princi
 
 # A density estimate over fewer rows than this is a guess; average linkage needs none.
 FEWEST_ROWS_FOR_DENSITY = 50
-# Measured on subsets of labelled questions: EVoC shatters fewer, Ward's tree is too coarse for more.
-FEWEST_ROWS_FOR_EVOC = 2_000
-AUTO = "auto"
+USUAL_ENGINE = WardClusterer.name
 # Engines that look at the leading axes of many rows only.
 REDUCING = (WardClusterer.name, EvocClusterer.name)
 SMALLEST_TOPIC = 5
@@ -66,11 +64,6 @@ class Layering:
             return deepcopy(self.clusterer)
         engine = load_clusterer(self.clusterer, size, self.seed)
         return engine if n >= FEWEST_ROWS_FOR_DENSITY else load_clusterer("linkage", size, self.seed)
-
-
-def usual_engine(n: int) -> str:
-    """Return the name of the engine that divides ``n`` distinct texts best."""
-    return "ward" if n < FEWEST_ROWS_FOR_EVOC else "evoc"
 
 
 def learning_rows(n: int, seed: int) -> IntArray:

@@ -13,27 +13,23 @@ from sklearn.exceptions import NotFittedError
 from analysis.topics import state
 from analysis.topics.clusterers import Clusterer
 from analysis.topics.dedup import KeyArray, distinct
-from analysis.topics.evidence import Evidence
-from analysis.topics.geometry import DoubleArray, FloatArray, IntArray, nearest
-from analysis.topics.granularity import choose_labels, closest_layer, worth
+from analysis.topics.geometry import DoubleArray, FloatArray, IntArray
+from analysis.topics.granularity import choose_labels
 from analysis.topics.history import describe_changes
-from analysis.topics.identity import left_behind, match, reconcile
+from analysis.topics.identity import left_behind
 from analysis.topics.inputs import checked_pair, checked_rows
 from analysis.topics.kinship import find_kin
 from analysis.topics.labels import Reader
-from analysis.topics.layers import AUTO, FEWEST_ROWS_FOR_DENSITY, Layering, learning_rows, usual_engine
+from analysis.topics.layers import USUAL_ENGINE, Layering, learning_rows
 from analysis.topics.map import TopicMap
 from analysis.topics.memory import Memory, Origin
-from analysis.topics.partition import Partition, moved_partition, partition_from_labels
+from analysis.topics.partition import Partition, partition_from_labels
 from analysis.topics.records import Topic, TopicEvent, renamed
 from analysis.topics.renumber import renumber
 from analysis.topics.subtopics import continue_subtopics, find_subtopics
+from analysis.topics.succession import Succession, outgrown, remembered
 from analysis.topics.summary import describe_themes, describe_topics, located
 from analysis.topics.themes import continue_themes, find_themes, theme_centres
-
-CHOSEN_AGAIN = 2.0
-CLEARLY_BETTER = 0.05
-FINER_PROPOSALS = 3
 
 
 class TopicModel(BaseEstimator):  # type: ignore[misc] # scikit-learn carries no types
@@ -47,10 +43,9 @@ class TopicModel(BaseEstimator):  # type: ignore[misc] # scikit-learn carries no
     Parameters
     ----------
     clusterer
-        "auto": "ward" below 2,000 distinct texts, "evoc" from there on. Or the name of an engine of
-        `analysis.topics.clusterers.CLUSTERERS` ("ward", "evoc", "umap-hdbscan", "linkage"), or an object with
-        ``fit_predict`` and, if it has several layers, ``layers_``. Fewer than 50 distinct texts always go to
-        "linkage" unless an object is given.
+        Name of an engine of `analysis.topics.clusterers.CLUSTERERS` ("ward", "evoc", "umap-hdbscan", "linkage"), or
+        an object with ``fit_predict`` and, if it has several layers, ``layers_``. Fewer than 50 distinct texts always
+        go to "linkage" unless an object is given.
     min_topic_size
         Distinct texts below which a group is no topic; default: the larger of 5 and n / 400.
     seed
@@ -119,7 +114,9 @@ class TopicModel(BaseEstimator):  # type: ignore[misc] # scikit-learn carries no
     names_: dict[int, str]
     chosen_on_: int
 
-    def __init__(self, clusterer: str | Clusterer = AUTO, min_topic_size: int | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, clusterer: str | Clusterer = USUAL_ENGINE, min_topic_size: int | None = None, seed: int = 0
+    ) -> None:
         self.clusterer = clusterer
         self.min_topic_size = min_topic_size
         self.seed = seed
@@ -145,7 +142,7 @@ class TopicModel(BaseEstimator):  # type: ignore[misc] # scikit-learn carries no
         rows, texts = checked_pair(X, texts)
         first, group, keys = distinct(texts)
         learnt = rows[first[learning_rows(len(first), self.seed)]]
-        engine = self._engine(len(first))
+        engine = self._engine()
         reduced = engine.prepared(learnt)
         layers = engine(reduced)
         labels, self.silhouette_ = choose_labels(reduced, layers, engine, self.seed)
@@ -187,14 +184,19 @@ class TopicModel(BaseEstimator):  # type: ignore[misc] # scikit-learn carries no
         rows, texts = checked_pair(X, texts, self.centroids_.shape[1])
         first, group, keys = distinct(texts)
         before = self._by_id()
-        known = self._earlier_topics(rows[first], keys)
+        known = remembered(keys, self.member_keys_, self.member_ids_, self.partition_.assign(rows[first])[0])
         some = learning_rows(len(first), self.seed)
         learnt = rows[first[some]]
-        layers = self._engine(len(first))(learnt)
-        partition = self._chosen_anew(learnt, layers, len(first), known[some])
+        engine = self._engine()
+        layers = engine(learnt)
+        succession = Succession(self.partition_, self.memory_.rows, self.origin_, self.next_id_)
+        partition = None
+        if outgrown(self.chosen_on_, len(first)):
+            self.chosen_on_ = len(first)
+            partition = succession.chosen_anew(learnt, layers, known[some], engine)
         anew = partition is not None
         if partition is None:
-            partition = self._continued(learnt, layers, known[some], ~np.isin(keys[some], self.member_keys_))
+            partition = succession.continued(learnt, layers, known[some], ~np.isin(keys[some], self.member_keys_))
         self.next_id_ = max(self.next_id_, int(partition.ids.max(initial=-1)) + 1)
         sub, parents = find_subtopics(learnt, partition, layers, self.next_id_)
         sub, parents = continue_subtopics(learnt, self.subpartition_, sub, parents, self.next_id_)
@@ -223,17 +225,21 @@ class TopicModel(BaseEstimator):  # type: ignore[misc] # scikit-learn carries no
         Raises
         ------
         ValueError, TypeError
-            As `fit`.
+            As `fit`, and when ``earlier`` does not fit the rows.
         """
         self._check_fitted()
+        if not len(self.topics_):
+            return self._fit_after_nothing(X, texts)
         rows, texts = checked_pair(X, texts)
+        if len(earlier) != len(rows):
+            raise ValueError(f"X has {len(rows)} rows, but there are {len(earlier)} earlier topics")
         first, group, keys = distinct(texts)
         before = self._by_id()
         some = first[learning_rows(len(first), self.seed)]
         known = np.where(np.isin(earlier, self.partition_.ids), earlier, -1)[some]
         ids = np.unique(known[known >= 0])
         partition = partition_from_labels(rows[some], np.where(known >= 0, np.searchsorted(ids, known), -1), ids)
-        layers = self._engine(len(first))(rows[some])
+        layers = self._engine()(rows[some])
         sub, parents = find_subtopics(rows[some], partition, layers, self.next_id_)
         self.next_id_ = max(self.next_id_, int(sub.ids.max(initial=-1)) + 1)
         self._learn(rows, texts, (first, group, keys), (partition, sub, parents))
@@ -335,12 +341,11 @@ class TopicModel(BaseEstimator):  # type: ignore[misc] # scikit-learn carries no
         """Raise the ids of all topics and sub-topics by ``offset``, where lower ones are in use elsewhere."""
         renumber(self, offset)
 
-    def _engine(self, n: int) -> Layering:
-        """Return the engine for ``n`` distinct texts; halves and samples of them go to the same one."""
+    def _engine(self) -> Layering:
+        """Return the engine with its parameters."""
         if self.min_topic_size is not None and self.min_topic_size < 1:
             raise ValueError(f"min_topic_size is {self.min_topic_size}, expected at least 1, or None")
-        engine = usual_engine(n) if self.clusterer == AUTO else self.clusterer
-        return Layering(engine, self.min_topic_size, self.seed)
+        return Layering(self.clusterer, self.min_topic_size, self.seed)
 
     def _learn(
         self,
@@ -381,48 +386,6 @@ class TopicModel(BaseEstimator):  # type: ignore[misc] # scikit-learn carries no
         found = np.where(labels >= 0, labels + self.next_id_, -1)
         self.next_id_ += int(labels.max(initial=-1)) + 1
         return found
-
-    def _continued(
-        self, X: FloatArray, layers: Sequence[IntArray], known: IntArray, unseen: NDArray[np.bool_]
-    ) -> Partition:
-        """Return the earlier topics moved to the distinct rows ``X``, with the changes that ``unseen`` rows prove."""
-        labels = layers[closest_layer(layers, known)]
-        most = labels.max(initial=-1)
-        finer = [layer for layer in layers if most < layer.max(initial=-1) <= FINER_PROPOSALS * most]
-        memory = self.memory_.rows
-        old = self.partition_
-        evidence = Evidence(memory, X[unseen], old.assign(memory)[0], old.assign(X[unseen])[0], self.origin_)
-        joined = reconcile(X, old, known, [labels, *finer[-1:]], evidence, self.next_id_)
-        if not len(joined.ids):
-            return joined
-        return moved_partition(X, labels, joined, old, memory, unseen)
-
-    def _chosen_anew(self, X: FloatArray, layers: Sequence[IntArray], n: int, known: IntArray) -> Partition | None:
-        """Return topics of another granularity, or None where ``n`` distinct texts are no reason to change it."""
-        if n < CHOSEN_AGAIN * max(self.chosen_on_, FEWEST_ROWS_FOR_DENSITY):
-            return None
-        self.chosen_on_ = n
-        engine = self._engine(n)
-        labels, _ = choose_labels(engine.prepared(X), layers, engine, self.seed)
-        index = nearest(X, self.centroids_)[0]
-        # One topic has no silhouette; that of rows which belong as much to another one is 0.
-        now = np.nan_to_num(worth(X, index, self.seed))
-        if not worth(X, labels, self.seed) >= now + CLEARLY_BETTER:
-            return None
-        matched, fresh = match(known, labels), iter(range(self.next_id_, self.next_id_ + int(labels.max()) + 1))
-        ids = [matched[i] if i in matched else next(fresh) for i in range(int(labels.max()) + 1)]
-        order = np.argsort(ids)
-        place = np.argsort(order)
-        return partition_from_labels(X, np.where(labels >= 0, place[labels], -1), np.array(ids)[order])
-
-    def _earlier_topics(self, X: FloatArray, keys: KeyArray) -> IntArray:
-        """Return the earlier topic of distinct rows: remembered where the text is known, else assigned."""
-        topics, _, _ = self.partition_.assign(X)
-        order = np.argsort(self.member_keys_)
-        place = np.searchsorted(self.member_keys_[order], keys)
-        place = np.minimum(place, len(order) - 1)
-        known = self.member_keys_[order][place] == keys
-        return np.where(known, self.member_ids_[order][place], topics)
 
     def _by_id(self) -> dict[int, Topic]:
         return {topic.topic_id: topic for topic in self.topics_}

@@ -15,7 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from analysis.topics.geometry import BoolArray, DoubleArray, FloatArray, IntArray, nearest, principal_rows, unit_rows
+from analysis.topics.geometry import (
+    BoolArray,
+    DoubleArray,
+    FloatArray,
+    IntArray,
+    nearest,
+    principal_rows,
+    scattered_centres,
+)
 from analysis.topics.pieces import Window
 
 LEAST_SESSIONS = 4
@@ -28,9 +36,13 @@ STEPS = 3
 LEAST_PIECES = 3
 LEARNING_PIECES = 4000
 DEALS = 499
+# Where less than this part of the deals is as strong as the window, more are dealt, so that small levels are resolved.
+RARE = 0.05
+DEALS_OF_RARE = 1999
 AT_ONCE = 100
-# Beyond the upper tenth of what the deals give, the tail is continued as an exponential one.
+# Beyond the strongest so many deals the tail is continued as an exponential one, where enough of them are stronger.
 TAIL = 50
+LEAST_TAIL = 10
 
 
 @dataclass(frozen=True)
@@ -45,28 +57,42 @@ class Scan:
         Mean over the divisions of -log10 of the p-value of a piece's cell (n,).
     chance
         Strength of the strongest piece in every deal, sorted.
+    ways
+        In how many ways the sessions can be dealt.
     """
 
     cell: IntArray
     strength: DoubleArray
     chance: DoubleArray
+    ways: float
 
     def corrected(self, strength: DoubleArray) -> DoubleArray:
         """Return the probability that chance gives any piece of the window this strength (m,) or more.
 
-        In the upper tenth of the deals it is the tail of an exponential distribution fitted there, as fewer deals
-        would not resolve it (Knijnenburg, Wessels, Reinders and Shmulevich, 2009, with the shape of no extremes).
+        Above the strongest fifty deals it is the tail of an exponential distribution fitted to them, as their count
+        would not resolve it (Knijnenburg, Wessels, Reinders and Shmulevich, 2009, with the shape of no extremes), but
+        no less than the part of the deals that reached it. Where hardly any deal has a strong piece there is nothing
+        to fit: the p-values of a piece are merged by e times their geometric mean (Vovk and Wang, 2020) and multiplied
+        by the number of pieces, where that says more than the count. The true deal is one of all ways to deal, so
+        nothing is less likely than that.
         """
         deals = len(self.chance)
-        edge = self.chance[-TAIL - 1]
-        scale = max(float(np.mean(self.chance[-TAIL:] - edge)), np.finfo(float).tiny)
         reached = deals - np.searchsorted(self.chance, strength, side="left")
-        beyond = TAIL / deals * np.exp(-np.maximum(strength - edge, 0.0) / scale)
-        return np.asarray(np.where(strength > edge, beyond, (reached + 1.0) / (deals + 1.0)))
+        counted = (reached + 1.0) / (deals + 1.0)
+        edge = self.chance[-TAIL - 1]
+        tail = self.chance[self.chance > edge] - edge
+        if len(tail) < LEAST_TAIL:
+            found = np.minimum(counted, np.e * len(self.strength) * 10.0**-strength)
+        else:
+            beyond = len(tail) / deals * np.exp(-np.maximum(strength - edge, 0.0) / tail.mean())
+            found = np.where(strength > edge, np.maximum(beyond, reached / deals), counted)
+        return np.asarray(np.maximum(found, 1.0 / self.ways))
 
 
 def scan(old: Window, new: Window, rng: np.random.Generator) -> Scan:
     """Scan the pieces of ``old`` and ``new`` for more sessions of ``new`` than chance gives them."""
+    from scipy.special import comb
+
     pieces = principal_rows(np.concatenate([old.pieces, new.pieces]))
     session = np.concatenate([old.session, old.sessions + new.session])
     current = np.arange(old.sessions + new.sessions) >= old.sessions
@@ -75,12 +101,20 @@ def scan(old: Window, new: Window, rng: np.random.Generator) -> Scan:
     ]
     sessions = _Sessions(session, len(current))
     counts = [sessions.counted(cell) for cell in divisions]
-    strength = sessions.strength(divisions, counts, current[:, None])[:, 0]
-    chance = []
-    for done in range(0, DEALS, AT_ONCE):
-        dealt = np.stack([rng.permutation(current) for _ in range(min(AT_ONCE, DEALS - done))], axis=1)
-        chance.append(sessions.strength(divisions, counts, dealt).max(axis=0))
-    return Scan(np.stack(divisions), strength, np.sort(np.concatenate(chance)))
+    strength = sessions.strength(divisions, counts, current[:, None])[:, 0].astype(np.float64)
+
+    def dealt(number: int) -> DoubleArray:
+        parts = []
+        for done in range(0, number, AT_ONCE):
+            deals = np.stack([rng.permutation(current) for _ in range(min(AT_ONCE, number - done))], axis=1)
+            parts.append(sessions.strength(divisions, counts, deals).max(axis=0))
+        return np.concatenate(parts).astype(np.float64)
+
+    chance = dealt(DEALS)
+    if (chance >= strength.max()).mean() < RARE:
+        chance = np.concatenate([chance, dealt(DEALS_OF_RARE - DEALS)])
+    ways = float(comb(len(current), new.sessions))
+    return Scan(np.stack(divisions), strength, np.sort(chance), ways)
 
 
 @dataclass(frozen=True)
@@ -98,15 +132,18 @@ class _Sessions:
         touches.data[:] = 1.0
         return touches
 
-    def strength(self, divisions: list[IntArray], counts: list[sparse.csr_matrix], current: BoolArray) -> DoubleArray:
+    def strength(self, divisions: list[IntArray], counts: list[sparse.csr_matrix], current: BoolArray) -> FloatArray:
         """Return the strength of every piece (n, b) for every column of ``current`` (s, b)."""
         # Longer sessions touch more cells; where one window has more of them, that is not growth.
         weight = np.bincount(self.of, minlength=self.number).astype(np.float64)
         exposed = weight @ current
         total = np.zeros((len(self.of), current.shape[1]), dtype=np.float32)
         for cell, touches in zip(divisions, counts, strict=True):
-            total += _excess(touches, current, exposed, weight.sum() - exposed)[cell]
-        return np.asarray(total / len(divisions), dtype=np.float64)
+            excess = _excess(touches, current, exposed, weight.sum() - exposed)
+            # By chance alone most cells of a large window have none.
+            rows = np.flatnonzero(np.asarray(excess.any(axis=1))[cell])
+            total[rows] += excess[cell[rows]]
+        return np.divide(total, len(divisions), out=total)
 
 
 def _excess(touches: sparse.csr_matrix, current: BoolArray, exposed: DoubleArray, rest: DoubleArray) -> FloatArray:
@@ -126,14 +163,7 @@ def _excess(touches: sparse.csr_matrix, current: BoolArray, exposed: DoubleArray
 
 def _divided(pieces: FloatArray, k: int, rng: np.random.Generator) -> IntArray:
     """Return the cell of every piece (n,) after a few Lloyd steps from ``k`` pieces drawn at random."""
-    sample = _sample(pieces, rng)
-    centres = sample[rng.choice(len(sample), k, replace=False)]
-    for _ in range(STEPS):
-        index = nearest(sample, centres)[0]
-        ones = np.ones(len(sample), dtype=np.float32)
-        sums = sparse.csr_matrix((ones, (index, np.arange(len(sample)))), shape=(k, len(sample))) @ sample
-        centres = np.where(np.bincount(index, minlength=k)[:, None] > 0, unit_rows(sums), centres)
-    return np.asarray(nearest(pieces, centres)[0], dtype=np.int64)
+    return nearest(pieces, scattered_centres(_sample(pieces, rng), k, rng, STEPS))[0]
 
 
 def _sample(pieces: FloatArray, rng: np.random.Generator) -> FloatArray:

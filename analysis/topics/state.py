@@ -72,7 +72,9 @@ def parameters(arrays: Arrays, clusterer: Clusterer | None) -> dict[str, Any]:
     engine = clusterer if clusterer is not None else records["clusterer"]
     if engine is None:
         raise ValueError("the topic model was fitted with an engine of its own; pass it as clusterer")
-    return {"clusterer": engine, "min_topic_size": records["min_topic_size"], "seed": int(arrays["seed"])}
+    others = {"min_topic_size": records["min_topic_size"], "seed": int(arrays["seed"])}
+    # So the usual engine was called in models stored while it depended on the number of texts.
+    return others if engine == "auto" else {"clusterer": engine, **others}
 
 
 def restore(model: TopicModel, arrays: Arrays) -> None:

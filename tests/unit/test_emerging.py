@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.topics import find_emerging
+from analysis.topics.scan import Scan
 
 D, SUBJECTS = 32, 30
 
@@ -144,6 +145,39 @@ def test_groups_must_fit_their_rows():
         find_emerging(np.ones((30, 4)), np.ones((5, 4)), current_groups=["a", "b"])
     with pytest.raises(ValueError, match="reference has 4 columns, current has 3"):
         find_emerging(np.ones((30, 4)), np.ones((5, 3)))
+
+
+def scanned(chance: list[float], pieces: int = 100, ways: float = 1e30) -> Scan:
+    return Scan(np.zeros((1, pieces), dtype=np.int64), np.zeros(pieces), np.sort(chance), ways)
+
+
+def test_a_strength_that_many_deals_reach_is_no_rarer_than_they_are():
+    p = scanned([0.0] * 480 + [1.2] * 19).corrected(np.array([0.0, 1.2]))
+    assert p[0] == 1.0
+    assert p[1] >= 19 / 499
+
+
+@pytest.mark.parametrize("strong", [0, 1, 9])
+def test_where_hardly_any_deal_is_strong_the_cells_themselves_bound_the_p_value(strong):
+    some = scanned([0.0] * (499 - strong) + [0.1] * strong)
+    weak, clear = some.corrected(np.array([0.2, 12.0]))
+    assert weak == pytest.approx(1 / 500)
+    assert clear == pytest.approx(np.e * 100 * 1e-12)
+
+
+def test_corrected_p_values_fall_with_strength_and_are_no_smaller_than_one_way_to_deal():
+    chance = np.random.default_rng(0).exponential(size=499).tolist()
+    p = scanned(chance, ways=5e4).corrected(np.linspace(0.0, 40.0, 400))
+    assert np.all(np.diff(p) <= 0)
+    assert p[-1] == 1 / 5e4
+
+
+def test_few_sessions_that_can_be_dealt_in_few_ways_are_no_finding():
+    """Of fifteen ways to deal one long and fourteen short sessions the true one is as likely as the others."""
+    rng = np.random.default_rng(11)
+    reference = messages(rng, rng.integers(0, SUBJECTS, 2000))
+    current = messages(rng, np.full(14, SUBJECTS))
+    assert find_emerging(reference, current, reference_groups=np.zeros(2000)) == []
 
 
 def test_what_sessions_are_called_decides_nothing():

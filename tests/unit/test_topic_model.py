@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import numpy as np
 import pandas as pd
@@ -169,6 +170,15 @@ def test_topics_stay_with_their_rows_in_another_space(model, data):
         other.assign(X)
     later = other.refit(elsewhere, texts)
     assert gone not in {topic.topic_id for topic in later.topics_}, "an id is never reused"
+    with pytest.raises(ValueError, match=f"X has {len(X)} rows, but there are 5 earlier topics"):
+        later.move(X, texts, y[:5])
+
+
+def test_a_model_without_topics_finds_some_in_another_space(data):
+    X, texts, _ = data
+    model = TopicModel("linkage").fit(X[:3], texts[:3])
+    assert model.topics_ == ()
+    assert model.move(X[:, :24], texts, np.full(len(X), -1)).topics_
 
 
 def test_growth_is_reported_with_both_sizes_under_the_name_that_a_person_gave(model):
@@ -221,6 +231,18 @@ def test_state_survives_npz_without_pickle(model, data):
     assert all(np.array_equal(a, b) for a, b in zip(loaded.assign(data[0]), model.assign(data[0]), strict=True))
     refitted = [m.refit(data[0], data[1]).topics_ for m in (loaded, TopicModel.from_arrays(model.to_arrays()))]
     assert refitted[0] == refitted[1]
+
+
+def test_a_model_stored_when_the_usual_engine_was_chosen_by_size_is_refitted_under_its_ids(data):
+    X, texts, _ = data
+    model = TopicModel().fit(X, texts)
+    arrays = model.to_arrays()
+    records = {**json.loads(str(arrays["records"])), "clusterer": "auto"}
+    arrays["records"] = np.array(json.dumps({name: value for name, value in records.items() if name != "names"}))
+    older = {name: value for name, value in arrays.items() if not name.startswith("origin")}
+    later = TopicModel.from_arrays(older).refit(X, texts)
+    assert [topic.topic_id for topic in later.topics_] == [topic.topic_id for topic in model.topics_]
+    assert later.events_ == ()
 
 
 def test_another_schema_version_is_refused(model):
