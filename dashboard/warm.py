@@ -73,6 +73,7 @@ def visit(host: str, port: int) -> None:
     from websockets.sync.client import ClientConnection, connect
     from websockets.typing import Subprotocol
 
+    deadline = time.monotonic() + PATIENCE_S
     url = f"ws://{f'[{host}]' if ':' in host else host}:{port}/_stcore/stream"
 
     def connected() -> ClientConnection:
@@ -84,7 +85,6 @@ def visit(host: str, port: int) -> None:
                     raise TimeoutError(f"nothing listens on {host}:{port}") from None
                 time.sleep(0.05)
 
-    deadline = time.monotonic() + PATIENCE_S
     request = BackMsg()
     request.rerun_script.query_string = ""
     with connected() as door:

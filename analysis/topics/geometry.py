@@ -170,27 +170,10 @@ def fill_noise(X: FloatArray, labels: IntArray) -> IntArray:
     return filled
 
 
-def spherical_kmeans(X: FloatArray, k: int, rng: np.random.Generator, steps: int = 12) -> FloatArray:
-    """Return ``k`` centroids (k, d) after Lloyd steps on the sphere from a spread-out random start.
-
-    The start is the best spread of k-means++ (Arthur and Vassilvitskii, 2007) on at most 20 rows a cell;
-    cells that lose every row are moved to the rows that are served worst.
-    """
-    sample = X if len(X) <= 20 * k else X[rng.choice(len(X), 20 * k, replace=False)]
-    centroids = _plus_plus(sample, k, rng)
-    for _ in range(steps):
-        index, distance = nearest(X, centroids)
-        centroids = mean_directions(X, index, k)
-        empty = np.flatnonzero(np.bincount(index, minlength=k) == 0)
-        if len(empty):
-            centroids[empty] = X[np.argsort(-distance, kind="stable")[: len(empty)]]
-    return centroids
-
-
 def scattered_centres(X: FloatArray, k: int, rng: np.random.Generator, steps: int) -> FloatArray:
     """Return ``k`` centroids (k, d) after Lloyd steps on the sphere from ``k`` rows drawn at random.
 
-    They are spread less evenly than those of `spherical_kmeans`, at a fraction of the cost.
+    A cell that loses every row keeps its place.
     """
     centres = X[rng.choice(len(X), k, replace=False)]
     for _ in range(steps):
@@ -198,17 +181,6 @@ def scattered_centres(X: FloatArray, k: int, rng: np.random.Generator, steps: in
         filled = np.bincount(index, minlength=k)[:, None] > 0
         centres = np.where(filled, mean_directions(X, index, k), centres)
     return centres
-
-
-def _plus_plus(X: FloatArray, k: int, rng: np.random.Generator) -> FloatArray:
-    chosen = [int(rng.integers(len(X)))]
-    distance = np.maximum(1.0 - X @ X[chosen[0]], 0.0).astype(np.float64)
-    for _ in range(k - 1):
-        total = distance.sum()
-        row = int(rng.choice(len(X), p=distance / total)) if total > 1e-9 else int(rng.integers(len(X)))
-        chosen.append(row)
-        distance = np.minimum(distance, np.maximum(1.0 - X @ X[row], 0.0))
-    return X[chosen].copy()
 
 
 def spacing(centroids: FloatArray) -> float:

@@ -70,7 +70,7 @@ class WardClusterer:
         lone = typical < _limit_of_lone(typical)
         cell = self._cells(means)
         sizes = np.bincount(cell)
-        sums = label_sums(means, cell, len(sizes)).astype(np.float64)
+        sums = label_sums(means, cell, len(sizes))
         merges = agglomerate(sums / sizes[:, None], sizes)
         counts = _counts(len(X), len(sizes), self.min_cluster_size)
         cuts = cut(merges, len(sizes), counts)
